@@ -1,0 +1,242 @@
+"""Every setting: its variable, type, default, check and message.
+
+The bundled project reads them all from the environment; a component's YAML may give the same values (`Settings`
+has one field for each) except the secrets. Without any `X_ADS_*` variable and without a warehouse it is the demo;
+as soon as one is set, nothing defaults to a demo value and whatever is missing is named.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from xcapi_dagster import contract
+from xcapi_dagster.errors import ConfigurationError
+
+OAUTH_FIELDS = ("consumer_key", "consumer_secret", "access_token", "access_token_secret")
+
+# field -> environment variable, in the order in which the documentation and messages name them
+VARIABLES: Mapping[str, str] = {
+    "home": "XCAPI_HOME",
+    "warehouse_url": "XCAPI_WAREHOUSE_URL",
+    "orders": "XCAPI_ORDERS",
+    "ledger_url": "XCAPI_LEDGER_URL",
+    "output_url": "XCAPI_OUTPUT_URL",
+    "start_date": "XCAPI_START_DATE",
+    "timezone": "XCAPI_TIMEZONE",
+    "source_timezone": "XCAPI_SOURCE_TIMEZONE",
+    "default_country": "XCAPI_DEFAULT_COUNTRY",
+    "default_currency": "XCAPI_DEFAULT_CURRENCY",
+    "pixel_also_fires": "XCAPI_PIXEL_ALSO_FIRES",
+    "on_unknown": "XCAPI_ON_UNKNOWN",
+    "unknown_consent": "XCAPI_UNKNOWN_CONSENT",
+    "allow_ip_user_agent_only": "XCAPI_ALLOW_IP_USER_AGENT_ONLY",
+    "events_per_15_min": "XCAPI_EVENTS_PER_15_MIN",
+    "requests_per_min": "XCAPI_REQUESTS_PER_MIN",
+    "senders": "XCAPI_SENDERS",
+    "api_url": "X_ADS_API_URL",
+    "api_version": "X_ADS_API_VERSION",
+    "account_id": "X_ADS_ACCOUNT_ID",
+    "pixel_id": "X_ADS_PIXEL_ID",
+    "event_id": "X_ADS_EVENT_ID",
+    "consumer_key": "X_ADS_CONSUMER_KEY",
+    "consumer_secret": "X_ADS_CONSUMER_SECRET",
+    "access_token": "X_ADS_ACCESS_TOKEN",
+    "access_token_secret": "X_ADS_ACCESS_TOKEN_SECRET",
+    "pixel_token": "X_ADS_PIXEL_TOKEN",
+}
+SECRETS = frozenset({*OAUTH_FIELDS, "pixel_token"})
+
+FIRST_DAY = date(2026, 10, 20)  # of sample_data, and of the partitions unless a start date is set
+
+# The demo's account, pixel and event exist in its sandbox alone.
+DEMO: Mapping[str, Any] = {
+    "demo": True,
+    "pixel_also_fires": False,
+    "unknown_consent": "suppress",
+    "account_id": "18ce55demo0",
+    "pixel_id": "odemo1",
+    "event_id": "opurch1",
+    "pixel_token": "a-token-that-only-the-sandbox-knows",
+}
+
+
+def _matching(pattern: str, message: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is not a time zone; use a name such as Europe/Berlin or UTC") from None
+    return value
+
+
+def _true_or_false(value: object) -> object:
+    if isinstance(value, str) and value.lower() not in {"true", "false"}:
+        raise ValueError("must be true or false")
+    return value.lower() == "true" if isinstance(value, str) else value
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if any(ord(character) < 33 or ord(character) == 127 for character in value.get_secret_value()):
+        raise ValueError("holds white space or a control character; was it pasted with a line break?")
+    return value
+
+
+def _iso_date(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValueError("must be a date such as 2026-10-20") from None
+    return value
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+AdsId = Annotated[str, _matching(contract.PIXEL_ID.pattern, "is no id of X's: lower-case letters and digits")]
+Country = Annotated[str, _matching("[A-Z]{2}", "must be an ISO 3166 country code of two capital letters, such as US")]
+
+
+class Settings(BaseModel):
+    """One component instance's settings, checked. `from_environment` is the usual way to get one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    demo: bool = False
+    name: Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be a plain name")] = "purchases"
+    home: Path = Field(description="Folder for all that is written.")
+    warehouse_url: str = Field(repr=False, description="duckdb:///FILE or postgresql://…")
+    orders: str = Field(default="orders", description="table, schema.table, or a path ending in .sql")
+    ledger_url: str = Field(repr=False, description="SQLAlchemy URL of the ledger: SQLite or PostgreSQL.")
+    output_url: str = Field(repr=False, description="Folder or object store for Parquet and reports.")
+    start_date: Annotated[date, BeforeValidator(_iso_date)] = Field(
+        default=FIRST_DAY, description="The first daily partition."
+    )
+    timezone: TimeZone = Field(default="UTC", description="Of the partitions.")
+    source_timezone: TimeZone = Field(default="UTC", description="Of timestamps without a zone.")
+    default_country: Country | None = Field(default=None, description="For national phone numbers.")
+    default_currency: str | None = Field(default=None, description="ISO 4217, for values without a currency.")
+    pixel_also_fires: Flag = Field(description="Whether the X Pixel reports the same orders.")
+    on_unknown: Literal["resend", "hold"] = "resend"
+    unknown_consent: Literal["suppress", "send"] | None = None
+    allow_ip_user_agent_only: Flag = True
+    events_per_15_min: int = Field(default=contract.EVENTS_PER_WINDOW, ge=1, le=contract.EVENTS_PER_WINDOW_MAX)
+    requests_per_min: int = Field(default=contract.REQUESTS_PER_MINUTE, ge=1, le=contract.REQUESTS_PER_MINUTE_MAX)
+    senders: int = Field(default=4, ge=1, le=32)
+    api_url: str | None = Field(default=contract.API_URL, description="None: the demo's own sandbox.")
+    api_version: Annotated[str, _matching(r"\d+", "must be a number")] = contract.API_VERSION
+    account_id: AdsId
+    pixel_id: AdsId
+    event_id: str
+    consumer_key: Secret | None = None
+    consumer_secret: Secret | None = None
+    access_token: Secret | None = None
+    access_token_secret: Secret | None = None
+    pixel_token: Secret | None = None
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        event = contract.EVENT_ID.fullmatch(self.event_id)
+        if not event or event["pixel"] not in (None, self.pixel_id):
+            raise ValueError("X_ADS_EVENT_ID must be an event id such as o87ne, or tw-<pixel>-<event> of this pixel")
+        if self.default_currency is not None and self.default_currency not in contract.CURRENCIES:
+            raise ValueError("XCAPI_DEFAULT_CURRENCY must be an ISO 4217 code such as USD")
+        if not self.demo and not self.home.is_absolute():
+            raise ValueError("XCAPI_HOME must be an absolute path: another folder would be another ledger")
+        return self
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own folder, used when DAGSTER_HOME is unset."""
+        return self.home / "dagster"
+
+
+def is_demo(environ: Mapping[str, str]) -> bool:
+    """Whether no warehouse and nothing of X is configured."""
+    return not any(
+        value.strip() and (name.startswith("X_ADS_") or name == VARIABLES["warehouse_url"])
+        for name, value in environ.items()
+    )
+
+
+def from_environment(environ: Mapping[str, str], **given: Any) -> Settings:
+    """The settings that ``environ`` describes; a value ``given`` (by a component's YAML) goes before its variable.
+
+    Raises ConfigurationError, in one line that names every variable to set or to correct, and no value.
+    """
+    values: dict[str, Any] = {}
+    demo = is_demo(environ) and not given.keys() & {"warehouse_url", "account_id", "pixel_id", "api_url"}
+    if demo:
+        values |= DEMO | {"home": Path(".xcapi").absolute(), "api_url": None}
+    for field, variable in VARIABLES.items():
+        if text := environ.get(variable, "").strip(" \t"):
+            values[field] = text
+    values |= {field: value for field, value in given.items() if value is not None}
+    return _checked(_with_places(values))
+
+
+def _with_places(values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` with the files' default places, which all lie in the home folder."""
+    if "home" not in values:
+        return values
+    home = Path(values["home"])
+    places = {"ledger_url": f"sqlite:///{home / 'ledger' / 'ledger.db'}", "output_url": str(home / "output")}
+    if values.get("demo"):
+        places["warehouse_url"] = f"duckdb:///{home / 'warehouse.duckdb'}"
+    return places | values
+
+
+def _checked(values: dict[str, Any]) -> Settings:
+    problems: list[Any] = []
+    settings: Settings | None = None
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+    # the places of ledger and output follow from the home folder: without it, only that is named
+    missing = [str(p["loc"][0]) for p in problems if p["type"] == "missing" and p["loc"][0] in VARIABLES]
+    missing = [field for field in missing if field not in ("ledger_url", "output_url")]
+    lines = [f"set {', '.join(VARIABLES[field] for field in missing)}"] if missing else []
+    lines += _missing_credentials(values)
+    lines += [_described(problem) for problem in problems if problem["type"] != "missing"]
+    if settings is None or lines:
+        raise ConfigurationError("; ".join(lines))
+    return settings
+
+
+def _missing_credentials(values: Mapping[str, Any]) -> list[str]:
+    """What to set before requests can be signed: all four of OAuth 1.0a, or the pixel token when none of them is."""
+    missing = [VARIABLES[field] for field in OAUTH_FIELDS if field not in values]
+    if not missing or (len(missing) == len(OAUTH_FIELDS) and "pixel_token" in values):
+        return []
+    instead = f", or {VARIABLES['pixel_token']}" if len(missing) == len(OAUTH_FIELDS) else ""
+    return [f"credentials are incomplete: set {', '.join(missing)}{instead}"]
+
+
+def _described(problem: Any) -> str:
+    text = re.sub("^Value error, ", "", problem["msg"])
+    if not problem["loc"]:
+        return text
+    return f"{VARIABLES.get(problem['loc'][0], problem['loc'][0])} {text[:1].lower()}{text[1:]}"
