@@ -1,0 +1,76 @@
+"""Files are written whole or not at all, where their partition's key says."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from upath import UPath
+
+from xcapi_dagster.errors import XConversionsError
+from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
+
+TABLE = pa.table({"order_id": ["a", "b"]})
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Outputs:
+    return Outputs(UPath(tmp_path), "purchases")
+
+
+@pytest.mark.parametrize(
+    ("partition", "name"),
+    [("2026-11-01", "2026-11-01"), ("2026-11-01-05:00", "2026-11-01-05%3A00"), ("a/../b", "a%2F..%2Fb")],
+)
+def test_paths_are_those_of_the_documentation(tmp_path: Path, outputs: Outputs, partition: str, name: str) -> None:
+    """`<output>/<name>/<asset>/<partition>.parquet`, with keys percent-encoded."""
+    assert str(outputs.path("conversions", partition)) == f"{tmp_path}/purchases/conversions/{name}.parquet"
+    assert str(outputs.path("invalid", partition)) == f"{tmp_path}/purchases/conversions/{name}.invalid.parquet"
+    assert str(outputs.path("requests", partition)) == f"{tmp_path}/purchases/upload_results/{name}.requests.parquet"
+    assert str(outputs.path("rejection_csv", partition)) == f"{tmp_path}/purchases/rejection_report/{name}.csv"
+
+
+def test_a_table_is_read_back(tmp_path: Path, outputs: Outputs) -> None:
+    """What was written is there, and nothing beside it."""
+    outputs.write_table("upload_results", "2026-11-01", TABLE)
+    path = tmp_path / "purchases" / "upload_results"
+    assert pq.read_table(path / "2026-11-01.parquet").equals(TABLE)
+    assert [file.name for file in path.iterdir()] == ["2026-11-01.parquet"]
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, outputs: Outputs) -> None:
+    """A block that raises changes nothing and leaves no temporary file."""
+    outputs.write_table("conversions", "2026-11-01", TABLE)
+
+    def interrupted() -> None:
+        with outputs.writing("conversions", "2026-11-01") as path, parquet_writer(path, TABLE.schema) as writer:
+            writer.write_table(TABLE)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with parquet_file(outputs.path("conversions", "2026-11-01")) as parquet:
+        assert parquet.metadata.num_rows == 2
+    assert len(list((tmp_path / "purchases" / "conversions").iterdir())) == 1
+
+
+def test_conversions_are_private(tmp_path: Path, outputs: Outputs) -> None:
+    """The folder with hashed identifiers is closed to others."""
+    outputs.write_table("conversions", "2026-11-01", TABLE)
+    assert (tmp_path / "purchases" / "conversions").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A file in the place of the folder is one clear line, not a traceback of Arrow's."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(XConversionsError, match="XCAPI_OUTPUT_URL"):
+        Outputs(UPath(tmp_path / "file"), "purchases").write_table("conversions", "2026-11-01", TABLE)
+
+
+def test_object_stores_are_written_alike() -> None:
+    """The same through fsspec: the temporary name is gone, the file is whole."""
+    outputs = Outputs(UPath("memory://bucket/out"), "purchases")
+    outputs.write_table("upload_results", "2026-11-01", TABLE)
+    with parquet_file(outputs.path("upload_results", "2026-11-01")) as parquet:
+        assert parquet.read().equals(TABLE)
+    assert len(list(UPath("memory://bucket/out/purchases/upload_results").iterdir())) == 1

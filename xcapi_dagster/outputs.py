@@ -1,0 +1,74 @@
+"""Where the files are and how they are written: whole or not at all, on a local disk or an object store."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from xcapi_dagster.errors import XConversionsError
+
+FileKind = Literal["conversions", "invalid", "upload_results", "requests", "rejection_report", "rejection_csv"]
+
+# kind -> the asset whose folder it is in, and what follows the partition's key in its name
+_PLACES: Mapping[FileKind, tuple[str, str]] = {
+    "conversions": ("conversions", ".parquet"),
+    "invalid": ("conversions", ".invalid.parquet"),
+    "upload_results": ("upload_results", ".parquet"),
+    "requests": ("upload_results", ".requests.parquet"),
+    "rejection_report": ("rejection_report", ".parquet"),
+    "rejection_csv": ("rejection_report", ".csv"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The files of one component instance, below ``root``: `<root>/<name>/<asset>/<partition>.parquet`."""
+
+    root: UPath
+    name: str
+
+    def path(self, kind: FileKind, partition: str) -> UPath:
+        """Where the file of ``partition`` is; keys are percent-encoded, since `2026-11-01-05:00` is no file name."""
+        asset, ending = _PLACES[kind]
+        return self.root / self.name / asset / f"{quote(partition, safe='')}{ending}"
+
+    @contextmanager
+    def writing(self, kind: FileKind, partition: str) -> Iterator[UPath]:
+        """A temporary path to write to; it becomes the file when the block ends, and vanishes when it raises."""
+        target = self.path(kind, partition)
+        temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if kind == "conversions" else 0o750)
+            yield temporary
+            temporary.rename(target)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise XConversionsError(f"{target.parent} cannot be written ({reason}): check XCAPI_OUTPUT_URL") from None
+        finally:
+            with suppress(OSError):  # an unwritable folder holds no temporary file either
+                temporary.unlink(missing_ok=True)
+
+    def write_table(self, kind: FileKind, partition: str, table: pa.Table) -> None:
+        """Write ``table`` as the file of ``partition``."""
+        with self.writing(kind, partition) as path, parquet_writer(path, table.schema) as writer:
+            writer.write_table(table)
+
+
+@contextmanager
+def parquet_writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """A writer of Parquet with this package's options: zstd, and dates that every reader understands."""
+    with path.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd", compression_level=1) as writer:
+        yield writer
+
+
+@contextmanager
+def parquet_file(path: UPath) -> Iterator[pq.ParquetFile]:
+    """The Parquet file at ``path``, open for reading."""
+    with path.open("rb") as file, pq.ParquetFile(file) as parquet:
+        yield parquet
