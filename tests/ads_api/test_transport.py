@@ -1,0 +1,86 @@
+"""What the logs hold of a request, with every logger at DEBUG."""
+
+import io
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from xcapi_dagster.ads_api.auth import Credentials, OAuth1, PixelToken
+from xcapi_dagster.ads_api.client import AdsApiClient
+from xcapi_dagster.ads_api.responses import Answer
+from xcapi_dagster.ads_api.transport import open_session
+
+TOKEN = PixelToken("canary-pixel-token")
+DEBUG_ID = "ff02e052-36e4-47d6-bdf0-6d8986446562"  # X's example
+BODY = b'{"conversions":[{"identifiers":[{"user_agent":"canary-in-the-body"}]}]}'
+
+
+def post(client: AdsApiClient, body: bytes = BODY, sent: int = 1) -> Answer:
+    return client.post_conversions(body, request_id="7", sent=sent)
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """All that any logger says, with DEBUG set wherever it can be."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    names = [name for name in logging.root.manager.loggerDict if "oauth" in name or "urllib3" in name]
+    levels = {logger: logger.level for logger in (logging.root, *map(logging.getLogger, names))}
+    logging.root.addHandler(handler)
+    for logger in levels:
+        logger.setLevel(logging.DEBUG)
+    yield stream
+    logging.root.removeHandler(handler)
+    for logger, level in levels.items():
+        logger.setLevel(level)
+
+
+@pytest.mark.parametrize("credentials", ["keys", "token"])
+def test_no_key_and_no_body_is_logged(wire: Any, client: Any, keys: OAuth1, log: io.StringIO, credentials: str) -> None:
+    """One line for each request, whatever its end, and neither secrets nor bodies at any level."""
+    echo = {"errors": [{"code": "X", "message": "canary-in-the-answer", "parameter": "value"}]}
+    server = wire.serve(wire.accepting(), wire.answering(400, echo), wire.resetting)
+    chosen: Credentials = keys if credentials == "keys" else TOKEN
+    sender = client(server.url, chosen)
+    for _ in range(3):
+        post(sender)
+    post(client("https://ads-api.invalid", chosen))
+    lines = log.getvalue().splitlines()
+    assert [re.sub(r"\d+ ms", "0 ms", line) for line in lines] == [
+        f"request 7: 1 conversions, {len(BODY)} bytes, status 200 (accepted), 0 ms, debug id {DEBUG_ID}",
+        f"request 7: 1 conversions, {len(BODY)} bytes, status 400 (refused), 0 ms, debug id None",
+        f"request 7: 1 conversions, {len(BODY)} bytes, status None (unknown), 0 ms, debug id None",
+        f"request 7: 1 conversions, {len(BODY)} bytes, status None (not_sent), 0 ms, debug id None",
+    ]
+
+
+def test_the_libraries_would_have_logged_them(wire: Any, log: io.StringIO, keys: OAuth1) -> None:
+    """What the test above guards against is real: loggers without the filter print the body and the keys."""
+    muted = [logging.getLogger(name) for name in ("requests_oauthlib.oauth1_auth", "urllib3.connectionpool")]
+    filters = [list(logger.filters) for logger in muted]
+    for logger in muted:
+        logger.filters.clear()
+    try:
+        requests.post(
+            wire.serve(wire.answering(200)).url,
+            data=BODY,
+            headers={"Content-Type": "application/json"},
+            auth=keys.auth(0.0),
+            timeout=5,
+        )
+    finally:
+        for logger, before in zip(muted, filters, strict=True):
+            logger.filters[:] = before
+    assert "canary-in-the-body" in log.getvalue()
+    assert keys.access_token in log.getvalue()
+
+
+def test_warnings_of_the_libraries_are_kept(log: io.StringIO) -> None:
+    """Only what is below WARNING is dropped."""
+    open_session().close()
+    logging.getLogger("urllib3.connectionpool").warning("the pool is full")
+    assert log.getvalue() == "the pool is full\n"

@@ -1,0 +1,88 @@
+"""Signing in to X: OAuth 1.0a or the pixel token, behind one method, never showing a secret."""
+
+import re
+from dataclasses import dataclass
+from typing import NoReturn
+
+import requests_oauthlib
+from requests import PreparedRequest
+from requests.auth import AuthBase
+
+from xcapi_dagster.contract import PIXEL_TOKEN_HEADER
+from xcapi_dagster.errors import ConfigurationError
+
+_VISIBLE_ASCII = re.compile(r"[!-~]+")
+
+
+class _Secrets:
+    """Values that show as asterisks wherever they are printed, and that no pickle carries away."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        names = getattr(self, "__dataclass_fields__", ())
+        return f"{type(self).__name__}({', '.join(f'{name}=****' for name in names)})"
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError("credentials are not pickled or copied: make them anew from the settings")
+
+    def _check(self) -> None:
+        """Raise ConfigurationError, naming the variable and not the value, for what fits in no header."""
+        for name in getattr(self, "__dataclass_fields__", ()):
+            if not _VISIBLE_ASCII.fullmatch(getattr(self, name)):
+                variable = f"X_ADS_{'PIXEL_TOKEN' if name == 'token' else name.upper()}"
+                raise ConfigurationError(f"{variable} is empty or holds white space or a character that no key has")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OAuth1(_Secrets):
+    """The four values of OAuth 1.0a user context: the app's, then the user's."""
+
+    consumer_key: str
+    consumer_secret: str
+    access_token: str
+    access_token_secret: str
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def auth(self, now: float) -> AuthBase:
+        """What signs one request (HMAC-SHA1, in the header, a JSON body unsigned) with a new nonce.
+
+        ``now``, in Unix seconds, is the signature's timestamp; make a new one for each attempt, because X takes a
+        repeated nonce for a repeated request.
+        """
+        return requests_oauthlib.OAuth1(
+            self.consumer_key,
+            client_secret=self.consumer_secret,
+            resource_owner_key=self.access_token,
+            resource_owner_secret=self.access_token_secret,
+            timestamp=str(int(now)),
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PixelToken(_Secrets):
+    """The token that Events Manager generates for one pixel."""
+
+    token: str
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def auth(self, now: float) -> AuthBase:  # noqa: ARG002 the same interface as OAuth 1.0a, which needs the time
+        """What puts the token into a request's header, and no Authorization beside it."""
+        return _PixelTokenHeader(self.token)
+
+
+class _PixelTokenHeader(AuthBase):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.headers.pop("Authorization", None)
+        request.headers[PIXEL_TOKEN_HEADER] = self._token
+        return request
+
+
+Credentials = OAuth1 | PixelToken
