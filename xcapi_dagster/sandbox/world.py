@@ -1,0 +1,104 @@
+"""Who and what the sandbox knows: accounts with their pixels and events, applications, users, pixel tokens.
+
+`DEMO_WORLD` is the default. Its credentials are plainly no credentials of X's; whoever sends real ones to the
+sandbox gets a 401.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+ROLES_THAT_MAY_SEND = frozenset({"ACCOUNT_ADMIN", "AD_MANAGER"})  # X's guide, "Access tokens"
+
+DEMO_ACCOUNT_ID = "18ce55demo0"
+DEMO_PIXEL_ID = "odemo1"
+DEMO_EVENT_ID = "opurch1"
+DEMO_SIGN_UP_EVENT_ID = "osignup"
+DEMO_CONSUMER_KEY = "sandbox-consumer-key"
+DEMO_CONSUMER_SECRET = "sandbox-consumer-secret"  # noqa: S105 - opens the sandbox alone
+DEMO_ACCESS_TOKEN = "sandbox-access-token"  # noqa: S105 - opens the sandbox alone
+DEMO_ACCESS_TOKEN_SECRET = "sandbox-access-token-secret"  # noqa: S105 - opens the sandbox alone
+DEMO_PIXEL_TOKEN = "a-token-that-only-the-sandbox-knows"  # noqa: S105 - opens the sandbox alone
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An ads account: each pixel with its events, and tags that exist but are no single event tags."""
+
+    account_id: str
+    pixels: Mapping[str, frozenset[str]]
+    other_tags: frozenset[str] = frozenset()
+
+    def pixel_of(self, event_id: str) -> str | None:
+        """The pixel that owns a (short) event id; None when no pixel of this account does."""
+        return next((pixel for pixel, events in self.pixels.items() if event_id in events), None)
+
+    def knows(self, tag_id: str) -> bool:
+        """Whether the id names anything of this account: a pixel, an event or another tag."""
+        return tag_id in self.pixels or tag_id in self.other_tags or self.pixel_of(tag_id) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A developer's application, which signs requests with its consumer key."""
+
+    consumer_key: str
+    consumer_secret: str = field(repr=False)
+    app_id: str
+    has_ads_access: bool = True
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A user's permission for one application to act in the user's name."""
+
+    token: str
+    secret: str = field(repr=False)
+    consumer_key: str
+    user_id: str
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything the sandbox checks requests against.
+
+    ``roles`` gives each user's roles per account; ``pixel_tokens`` the one pixel that each pixel token may send to.
+    """
+
+    accounts: tuple[Account, ...]
+    applications: tuple[Application, ...] = ()
+    access_tokens: tuple[AccessToken, ...] = ()
+    roles: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    pixel_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def account_of(self, pixel_id: str) -> Account | None:
+        """The account that owns a pixel; None when nobody does."""
+        return next((account for account in self.accounts if pixel_id in account.pixels), None)
+
+    def application(self, consumer_key: str) -> Application | None:
+        """The application with this consumer key, if there is one."""
+        return next((app for app in self.applications if app.consumer_key == consumer_key), None)
+
+    def access_token(self, token: str, consumer_key: str) -> AccessToken | None:
+        """The access token that was given to this application, if there is one."""
+        return next((t for t in self.access_tokens if t.token == token and t.consumer_key == consumer_key), None)
+
+    def may_send(self, user_id: str, account_id: str) -> bool:
+        """Whether the user's roles on the account allow sending conversions."""
+        roles = self.roles.get(user_id, {}).get(account_id, frozenset())
+        return not ROLES_THAT_MAY_SEND.isdisjoint(roles)
+
+
+def one_pixel_world(account_id: str, pixel_id: str, event_ids: Collection[str]) -> World:
+    """A world of one pixel with these events, where the demo's credentials, and no others, may send to it."""
+    return World(
+        accounts=(Account(account_id, {pixel_id: frozenset(event_ids)}),),
+        applications=(Application(DEMO_CONSUMER_KEY, DEMO_CONSUMER_SECRET, app_id="10000001"),),
+        access_tokens=(AccessToken(DEMO_ACCESS_TOKEN, DEMO_ACCESS_TOKEN_SECRET, DEMO_CONSUMER_KEY, user_id="1"),),
+        roles={"1": {account_id: frozenset({"AD_MANAGER"})}},
+        pixel_tokens={DEMO_PIXEL_TOKEN: pixel_id},
+    )
+
+
+DEMO_WORLD = one_pixel_world(DEMO_ACCOUNT_ID, DEMO_PIXEL_ID, (DEMO_EVENT_ID, DEMO_SIGN_UP_EVENT_ID))
