@@ -1,0 +1,200 @@
+"""What is particular to DuckDB: its file, its lock, its types and its habit of keeping results in memory."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from xcapi_dagster.errors import ConfigurationError, WarehouseError
+from xcapi_dagster.warehouse import open_warehouse
+
+if TYPE_CHECKING:
+    from tests.warehouse.conftest import Shop
+
+DAY = datetime(2026, 10, 20, tzinfo=UTC)
+ONE_DAY = timedelta(days=1)
+
+
+def read_one(shop: "Shop", expression: str, name: str) -> Any:
+    """Return what the column ``name``, made by ``expression``, reads as."""
+    shop.execute(f"CREATE TABLE orders AS SELECT timestamp '2026-10-20' AS ordered_at, {expression} AS {name}")
+    (batch,) = open_warehouse(shop.url, "orders", "UTC").read(DAY, DAY + ONE_DAY)
+    return batch.column(name)[0].as_py()
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("1.50::decimal(12, 3)", Decimal("1.500")),
+        ("sum(3::integer)", "3"),
+        ("170141183460469231731687303715884105727::hugeint", "170141183460469231731687303715884105727"),
+        ("'b'::ENUM ('a', 'b')", "b"),
+        ("'6ba7b810-9dad-11d1-80b4-00c04fd430c8'::uuid", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
+        (r"'\x01\xFF'::blob", b"\x01\xff"),
+        ("time '10:00:00'", "10:00:00"),
+        ("interval '3 days'", "3 days"),
+        ("NULL", None),
+        ("'101'::bit", "101"),
+        ("date '2026-10-20'", "2026-10-20"),
+        ("timestamp 'infinity'", "infinity"),
+        ("['a', 'b']", "[a, b]"),
+    ],
+)
+def test_any_type_arrives_as_something_the_transform_knows(duckdb_shop: "Shop", expression: str, value: object) -> None:
+    """What Arrow lacks, or cannot hold, exactly, is text."""
+    assert read_one(duckdb_shop, expression, "description") == value
+
+
+def test_items_stay_exact_lists_of_structs_or_become_json(duckdb_shop: "Shop") -> None:
+    """Plain structs pass as they are; anything else becomes the JSON text that says the same."""
+    assert read_one(duckdb_shop, "[{content_id: 'a', content_price: 1.50::decimal(9, 2)}]", "items") == [
+        {"content_id": "a", "content_price": Decimal("1.50")}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("""'[{"content_id": "a"}]'::json""", '[{"content_id": "a"}]'),
+        ("""['{"content_id": "a"}'::json]""", '[{"content_id":"a"}]'),
+        ("[{content_id: uuid '6ba7b810-9dad-11d1-80b4-00c04fd430c8'}]",
+         '[{"content_id":"6ba7b810-9dad-11d1-80b4-00c04fd430c8"}]'),
+        ("array_value({content_price: 1.50::decimal(9, 2)})", '[{"content_price":1.5}]'),
+    ],
+)  # fmt: skip
+def test_items_of_other_types_are_json_text(duckdb_shop: "Shop", expression: str, text: str) -> None:
+    """The JSON says what the column held."""
+    assert read_one(duckdb_shop, expression, "items") == text
+
+
+@pytest.mark.parametrize("unit", ["TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ"])
+def test_times_of_every_unit_are_compared_with_the_window(duckdb_shop: "Shop", unit: str) -> None:
+    """The bounds hold for each of DuckDB's timestamps, and infinite ones are counted as missing."""
+    duckdb_shop.execute(f"""
+        CREATE TABLE orders (order_id text, ordered_at {unit});
+        INSERT INTO orders VALUES ('before', '2026-10-19 23:59:59'), ('first', '2026-10-20 00:00:00'),
+            ('last', '2026-10-20 23:59:59'), ('after', '2026-10-21 00:00:00'), ('never', 'infinity')
+    """)
+    warehouse = open_warehouse(duckdb_shop.url, "orders", "UTC")
+
+    (batch,) = warehouse.read(DAY, DAY + ONE_DAY)
+
+    assert batch.column("order_id").to_pylist() == ["first", "last"]
+    assert warehouse.count_without_time() == 1
+
+
+def test_a_file_that_does_not_exist_is_named_and_not_created(tmp_path: Path) -> None:
+    """One line with the setting and the path; no empty database is left behind."""
+    path = tmp_path / "nothing.duckdb"
+
+    with pytest.raises(ConfigurationError) as caught:
+        open_warehouse(f"duckdb:///{path}", "orders", "UTC").describe()
+
+    assert str(caught.value) == f"XCAPI_WAREHOUSE_URL names a DuckDB file that does not exist: {path}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_path_is_taken_from_the_working_folder(
+    duckdb_shop: "Shop", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three slashes, then the path from here."""
+    duckdb_shop.execute("CREATE TABLE orders AS SELECT 1 AS order_id")
+    monkeypatch.chdir(tmp_path)
+
+    assert open_warehouse("duckdb:///shop.duckdb", "orders", "UTC").describe().names == ["order_id"]
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    """The message names the setting and the file."""
+    path = tmp_path / "orders.duckdb"
+    path.write_text("order_id,email\n1,ann@example.com\n" * 1000)
+
+    with pytest.raises(ConfigurationError, match=r"^XCAPI_WAREHOUSE_URL names a file that DuckDB .* cannot open: .*"):
+        open_warehouse(f"duckdb:///{path}", "orders", "UTC").describe()
+
+
+@pytest.fixture
+def writer(duckdb_shop: "Shop") -> Iterator[None]:
+    """Hold the shop's file open for writing, from another process."""
+    path = duckdb_shop.url.removeprefix("duckdb:///")
+    script = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield
+        process.communicate("")
+
+
+@pytest.mark.usefixtures("writer")
+def test_a_file_that_another_process_writes_to_is_busy(duckdb_shop: "Shop") -> None:
+    """The message says to run again: no setting is wrong."""
+    with pytest.raises(WarehouseError, match=r"shop\.duckdb is open for writing; run again"):
+        open_warehouse(duckdb_shop.url, "orders", "UTC").describe()
+
+
+def test_a_file_that_this_process_writes_to_is_busy(duckdb_shop: "Shop") -> None:
+    """The same, when the writer is another asset of the same process."""
+    with (
+        duckdb.connect(duckdb_shop.url.removeprefix("duckdb:///")),
+        pytest.raises(WarehouseError, match="is open for writing; run again"),
+    ):
+        open_warehouse(duckdb_shop.url, "orders", "UTC").describe()
+
+
+def test_the_file_is_never_written_to(duckdb_shop: "Shop", tmp_path: Path) -> None:
+    """A query file cannot change the warehouse, and reading leaves the file's bytes as they were."""
+    duckdb_shop.execute(
+        "CREATE SEQUENCE s; CREATE TABLE orders AS SELECT 1 AS order_id, date '2026-10-20' AS ordered_at"
+    )
+    path = tmp_path / "orders.sql"
+    path.write_text("SELECT nextval('s') AS order_id, date '2026-10-20' AS ordered_at")
+    before = (tmp_path / "shop.duckdb").read_bytes()
+
+    assert (
+        sum(batch.num_rows for batch in open_warehouse(duckdb_shop.url, "orders", "UTC").read(DAY, DAY + ONE_DAY)) == 1
+    )
+    with pytest.raises((ConfigurationError, WarehouseError)):
+        list(open_warehouse(duckdb_shop.url, str(path), "UTC").read(DAY, DAY + ONE_DAY))
+    assert (tmp_path / "shop.duckdb").read_bytes() == before
+
+
+def test_a_python_variable_is_never_taken_for_a_table(duckdb_shop: "Shop") -> None:
+    """DuckDB would look for a frame of that name among the variables of the function that asks."""
+    for name in ("query", "pa"):
+        with pytest.raises(ConfigurationError, match=f"no table {name}"):
+            open_warehouse(duckdb_shop.url, name, "UTC").describe()
+
+
+def test_a_query_with_groups_has_the_same_order_every_time(duckdb_shop: "Shop", tmp_path: Path) -> None:
+    """Rows come back in one order, so that a re-run writes the same files."""
+    path = tmp_path / "orders.sql"
+    path.write_text("""
+        SELECT 'o' || n % 200000 AS order_id, max(timestamp '2026-10-20' + n * interval '1 millisecond') AS ordered_at
+        FROM range(400000) t(n) GROUP BY ALL
+    """)
+    warehouse = open_warehouse(duckdb_shop.url, str(path), "UTC")
+
+    reads = [[batch.column("order_id") for batch in warehouse.read(DAY, DAY + ONE_DAY)] for _ in range(3)]
+
+    assert reads[0] == reads[1] == reads[2]
+    assert sum(map(len, reads[0])) == 200_000
+
+
+def test_a_query_that_needs_too_much_memory_is_explained(duckdb_shop: "Shop", tmp_path: Path) -> None:
+    """Two gigabytes in one value are refused, with the limit and a way out."""
+    path = tmp_path / "orders.sql"
+    path.write_text("""
+        SELECT date '2026-10-20' AS ordered_at, string_agg(repeat('x', 10000) || n, '') AS description
+        FROM range(200000) t(n)
+    """)
+
+    with pytest.raises(WarehouseError, match="the query needs more than 512MB; store its result as a table"):
+        list(open_warehouse(duckdb_shop.url, str(path), "UTC").read(DAY, DAY + ONE_DAY))
