@@ -1,0 +1,149 @@
+"""Order columns of every type that Arrow has: text where it can be without loss, and never an exception."""
+
+import hashlib
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from xcapi_dagster.conversions.columns import COLUMNS, check_columns, column_of, plain, to_text
+from xcapi_dagster.conversions.prepare import Prepared, prepare
+from xcapi_dagster.conversions.texts import UNREADABLE
+from xcapi_dagster.errors import ConfigurationError
+
+ID = UUID("8d0f3a6e-0000-4000-8000-00000000002a")
+TYPES: dict[str, tuple[pa.Array, list[str | None]]] = {
+    "string": (pa.array(["a", None]), ["a", None]),
+    "large_string": (pa.array(["a", None], pa.large_string()), ["a", None]),
+    "string_view": (pa.array(["a", None], pa.string_view()), ["a", None]),
+    "dictionary": (pa.array(["a", None]).dictionary_encode(), ["a", None]),
+    "dictionary of large_string": (pa.array(["a", None], pa.large_string()).dictionary_encode(), ["a", None]),
+    "run_end_encoded": (pc.run_end_encode(pa.array(["a", "a", None])), ["a", "a", None]),
+    "binary": (pa.array([b"a", b"\xff", None]), ["a", UNREADABLE, None]),
+    "large_binary": (pa.array([b"a", None], pa.large_binary()), ["a", None]),
+    "binary_view": (pa.array([b"a", None], pa.binary_view()), ["a", None]),
+    "fixed_size_binary": (pa.array([b"ab", None], pa.binary(2)), ["ab", None]),
+    "uuid": (pa.array([ID.bytes, None], pa.uuid()), [str(ID), None]),
+    "json": (pa.ExtensionArray.from_storage(pa.json_(), pa.array(["[]", None])), ["[]", None]),
+    "inet": (pa.ExtensionArray.from_storage(pa.opaque(pa.string(), "inet", "pg"), pa.array(["1.1.1.1"])), ["1.1.1.1"]),
+    "int8": (pa.array([-1, None], pa.int8()), ["-1", None]),
+    "int64": (pa.array([4155552671, None]), ["4155552671", None]),
+    "uint64": (pa.array([2**64 - 1, None], pa.uint64()), [str(2**64 - 1), None]),
+    "float": (pa.array([1.0, -0.0, 1.5, 1e300, float("nan"), None]), ["1", "0", UNREADABLE, UNREADABLE, None, None]),
+    "half float": (pa.array(np.array([2.0, 0.5], np.float16)), ["2", UNREADABLE]),
+    "decimal128": (pa.array([Decimal("7.00"), Decimal("7.50"), None]), ["7", UNREADABLE, None]),
+    "decimal256": (pa.array([Decimal(7), None], pa.decimal256(70, 20)), ["7", None]),
+    "decimal32": (pa.array([Decimal(7), None], pa.decimal32(5, 0)), ["7", None]),
+    "bool": (pa.array([True, None]), [UNREADABLE, None]),
+    "bool8": (pa.array([1, None], pa.int8()).cast(pa.bool8()), ["1", None]),
+    "date32": (pa.array([date(2026, 1, 1), None]), [UNREADABLE, None]),
+    "date64": (pa.array([date(2026, 1, 1), None], pa.date64()), [UNREADABLE, None]),
+    "timestamp": (pa.array([datetime(2026, 1, 1, tzinfo=UTC), None]), [UNREADABLE, None]),
+    "time": (pa.array([time(1), None]), [UNREADABLE, None]),
+    "duration": (pa.array([timedelta(1), None]), [UNREADABLE, None]),
+    "interval": (pa.array([(1, 2, 3), None], pa.month_day_nano_interval()), [UNREADABLE, None]),
+    "list": (pa.array([["a"], None]), [UNREADABLE, None]),
+    "list_view": (pa.array([["a"], None], pa.list_view(pa.string())), [UNREADABLE, None]),
+    "struct": (pa.array([{"a": 1}, None]), [UNREADABLE, None]),
+    "map": (pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int32())), [UNREADABLE, None]),
+    "union": (
+        pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])]),
+        [UNREADABLE, UNREADABLE],
+    ),
+    "null": (pa.nulls(2), [None, None]),
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_every_type_becomes_text_or_is_unreadable(name: str) -> None:
+    """Without loss, in one piece or in chunks, from its beginning or from a slice."""
+    column, expected = TYPES[name]
+    assert to_text(plain(column)).to_pylist() == expected
+    chunks = pa.chunked_array([column, column.slice(1)])
+    assert to_text(column_of(pa.table({"order_id": chunks}), "order_id")).to_pylist() == [*expected, *expected[1:]]
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_no_type_in_any_column_is_too_much(prepare_order: Any, name: str) -> None:
+    """An order is sent or reported, whatever type its columns have."""
+    array, _ = TYPES[name]
+    prepared: Prepared = prepare_order(**dict.fromkeys(COLUMNS, array))
+    stopped = prepared.rejections.filter(pc.not_equal(prepared.rejections["severity"], "degraded"))
+    rows = prepared.conversions["row"].to_pylist() + stopped["row"].to_pylist()
+    assert set(rows) == set(range(len(array)))
+
+
+def test_text_that_is_no_utf_8_is_unreadable(prepare_order: Any) -> None:
+    """Arrow does not check what it is told is text."""
+    offsets, data = pa.py_buffer(np.array([0, 1, 2], np.int32)), pa.py_buffer(b"\xffa")
+    broken = pa.Array.from_buffers(pa.string(), 2, [None, offsets, data])
+    assert to_text(plain(broken)).to_pylist() == [UNREADABLE, "a"]
+    assert prepare_order(email=broken).rejections["reason_code"].to_pylist() == ["email_invalid"] * 2
+
+
+def test_digests_as_bytes_are_hashes(prepare_order: Any) -> None:
+    """As PostgreSQL's and BigQuery's `sha256()` give them."""
+    digest = hashlib.sha256(b"test@twitter.com").digest()
+    assert prepare_order(hashed_email=pa.array([digest])).conversions["hashed_email"].to_pylist() == [digest.hex()]
+    assert prepare_order(order_id=pa.array([digest])).rejections["reason_code"].to_pylist() == ["missing_order_id"]
+
+
+@pytest.mark.parametrize("granted", [True, 1, 1.0, Decimal(1), "true", "granted", b"granted"])
+def test_consent_as_a_boolean(prepare_order: Any, granted: Any) -> None:
+    """In whatever type a warehouse has for it: SQLite's booleans are integers."""
+    assert len(prepare_order(consent=granted).conversions) == 1
+
+
+def test_missing_optional_columns(order: dict[str, Any], rules: Any) -> None:
+    """Two required columns and an identifier are enough."""
+    orders = pa.table({name: [order[name]] for name in ("order_id", "ordered_at", "twclid")})
+    prepared = prepare(orders, 0, rules)
+    assert prepared.rejections["reason_code"].to_pylist() == ["consent_unknown"]
+
+
+SCHEMA = pa.schema([("order_id", pa.string()), ("ordered_at", pa.timestamp("us", "UTC")), ("consent", pa.bool_())])
+
+
+def complaint(schema: pa.Schema, *, unknown_consent_is_set: bool = False) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        check_columns(schema, unknown_consent_is_set=unknown_consent_is_set)
+    return str(raised.value)
+
+
+def test_columns_that_are_right_pass() -> None:
+    """Also with others that are unknown, and without consent where the setting says what that means."""
+    check_columns(SCHEMA.append(pa.field("margin", pa.float64())), unknown_consent_is_set=False)
+    check_columns(SCHEMA.remove(2), unknown_consent_is_set=True)
+
+
+@pytest.mark.parametrize("name", ["order_id", "ordered_at"])
+def test_a_missing_required_column_is_named(name: str) -> None:
+    """With the setting, the mend, and the columns that there are."""
+    message = complaint(SCHEMA.remove(SCHEMA.get_field_index(name)).append(pa.field("ts", pa.int64())))
+    assert "XCAPI_ORDERS" in message
+    assert f"AS {name}" in message
+    assert "ts" in message
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.time64("us"), pa.bool_(), pa.list_(pa.string())])
+def test_a_column_that_holds_no_time_is_named_with_the_cast(kind: pa.DataType) -> None:
+    """Both times are checked, the one that is optional too."""
+    assert "AS TIMESTAMP) AS ordered_at" in complaint(SCHEMA.set(1, pa.field("ordered_at", kind)))
+    assert "AS TIMESTAMP) AS updated_at" in complaint(SCHEMA.append(pa.field("updated_at", kind)))
+
+
+def test_no_consent_column_and_no_setting_is_an_error() -> None:
+    """It names both ways out."""
+    message = complaint(SCHEMA.remove(2))
+    assert "XCAPI_UNKNOWN_CONSENT" in message
+    assert "consent" in message
+
+
+def test_a_column_twice_is_an_error() -> None:
+    """Nobody knows which one is meant."""
+    assert "order_id twice" in complaint(SCHEMA.append(SCHEMA.field("order_id")))

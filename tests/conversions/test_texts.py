@@ -1,0 +1,75 @@
+"""Blank ends, lower case and e-mail addresses in columns of text."""
+
+import sys
+import unicodedata
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xcapi_dagster.conversions.texts import has_email, lower, map_distinct, replace_where, strip, strip_invisible
+
+CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+
+
+def test_strip_removes_what_python_strips() -> None:
+    """Every character that `str.strip` removes is removed from both ends, and no other."""
+    padded = pa.array([f"{character}x{character}" for character in CHARACTERS])
+    assert strip(padded).to_pylist() == [f"{character}x{character}".strip() for character in CHARACTERS]
+
+
+def test_strip_invisible_removes_format_characters_too() -> None:
+    """Zero-width spaces, byte order marks and marks of direction go, in any mixture with white space; others stay."""
+    removed = [c for c in CHARACTERS if c.isspace() or unicodedata.category(c) == "Cf"]
+    padded = pa.array([f" {character} x\u200b{character}\n" for character in removed])
+    assert set(strip_invisible(padded).to_pylist()) == {"x"}
+    letters = [c for c in CHARACTERS if unicodedata.category(c)[0] in "LNS"]
+    assert strip_invisible(pa.array(letters)).to_pylist() == letters
+
+
+@pytest.mark.parametrize("function", [strip, strip_invisible])
+def test_blank_becomes_null(function) -> None:  # type: ignore[no-untyped-def]
+    """Nothing but white space is nothing."""
+    assert function(pa.array(["", " ", "\t\r\n\u3000", None, "a b"])).to_pylist() == [None, None, None, None, "a b"]
+
+
+def test_lower_is_pythons() -> None:
+    """Every character becomes what `str.lower` makes of it."""
+    assert lower(pa.array(CHARACTERS)).to_pylist() == [character.lower() for character in CHARACTERS]
+
+
+@given(st.lists(st.text(max_size=20)))
+@settings(max_examples=50)
+def test_lower_is_pythons_for_texts(texts: list[str]) -> None:
+    """Whole texts too, in which the end of a word matters (Σ) and one letter may become two (İ)."""
+    assert lower(pa.array([*texts, "ΟΔΟΣ", "İ"], pa.string())).to_pylist() == [*map(str.lower, texts), "οδος", "i̇"]
+
+
+def test_has_email_finds_addresses_inside_text() -> None:
+    """An address anywhere counts; at-signs alone do not."""
+    found = {
+        "Gift for marie@example.com": True,
+        "<Marie.Curie+x@mail.example.co.uk>": True,
+        "c/o müller@exämple.de!": True,
+        "2 @ 9.99 each": False,
+        "follow @shop": False,
+        "a@b": False,
+        "": False,
+    }
+    assert has_email(pa.array(found)).to_pylist() == list(found.values())
+    assert has_email(pa.array([None, None], pa.string())).to_pylist() == [False, False]
+
+
+def test_replace_where_leaves_the_others_in_place() -> None:
+    """Only rows where the mask is true are given to the function, and their results return to their places."""
+    texts, mask = pa.array(["a", "b", None, "c"]), pa.array([True, False, None, True])
+    replaced = replace_where(mask, texts, lambda some: map_distinct(some, str.upper))
+    assert replaced.to_pylist() == ["A", "b", None, "C"]
+
+
+def test_map_distinct_asks_once_for_each_text() -> None:
+    """Equal texts are given to the function once."""
+    asked: list[str] = []
+    mapped = map_distinct(pa.array(["x", "y", "x"]), lambda text: asked.append(text) or text * 2)
+    assert (mapped.to_pylist(), asked) == (["xx", "yy", "xx"], ["x", "y"])

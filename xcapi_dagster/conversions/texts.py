@@ -1,0 +1,74 @@
+"""What all columns of text have in common: blank ends, lower case, e-mail addresses in them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# Stands where a column held something that cannot be made a text: no rule of any column accepts it.
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+
+# what str.isspace() finds, and format characters: zero-width spaces, byte order marks, marks of direction
+_INVISIBLE = r"[\p{Z}\p{Cf}\t-\r\x1c-\x1f\x{85}]+"
+_EMAIL_INSIDE = r"[^\s@]@[^\s@]+\.\pL{2}"
+
+
+def strip(texts: pa.Array) -> pa.Array:
+    """The texts without white space at their ends, as `str.strip` does it; null where nothing is left."""
+    return _blank_to_null(pc.utf8_trim_whitespace(texts))
+
+
+def strip_invisible(texts: pa.Array) -> pa.Array:
+    """The texts without white space and invisible format characters at their ends; null where nothing is left."""
+    texts = pc.utf8_trim_whitespace(texts)
+    return _blank_to_null(replace_where(pc.invert(pc.string_is_ascii(texts)), texts, _without_invisible_ends))
+
+
+def lower(texts: pa.Array) -> pa.Array:
+    """What `str.lower` gives, by which others hash; `pc.utf8_lower` differs in some 80 characters."""
+    is_other = pc.invert(pc.string_is_ascii(texts))
+    return pc.ascii_lower(replace_where(is_other, texts, lambda some: map_distinct(some, str.lower)))
+
+
+def has_email(texts: pa.Array) -> pa.Array:
+    """Whether each text contains what looks like an e-mail address."""
+    has_at = flags(pc.match_substring(texts, "@"))
+    return flags(pc.match_substring_regex(texts, _EMAIL_INSIDE)) if pc.any(has_at).as_py() else has_at
+
+
+def flags(mask: pa.Array) -> pa.Array:
+    """The mask with false for null."""
+    return pc.fill_null(mask, False)
+
+
+def keep_where(mask: pa.Array, values: pa.Array) -> pa.Array:
+    """The values where the mask is true, null elsewhere."""
+    return pc.if_else(flags(mask), values, pa.scalar(None, values.type))
+
+
+def drop_where(mask: pa.Array, values: pa.Array) -> pa.Array:
+    """The values, null where the mask is true."""
+    return pc.if_else(flags(mask), pa.scalar(None, values.type), values)
+
+
+def replace_where(mask: pa.Array, texts: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """The texts with ``function`` applied to those where the mask is true, all of them at once."""
+    mask = flags(mask)
+    if not pc.any(mask).as_py():
+        return texts
+    return pc.replace_with_mask(texts, mask, function(texts.filter(mask)))
+
+
+def map_distinct(texts: pa.Array, function: Callable[[Any], str]) -> pa.Array:
+    """What ``function`` gives for each distinct text, or bytes, in their places: for the rare ones beyond kernels."""
+    encoded = texts.dictionary_encode()
+    return pa.array([function(text) for text in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)
+
+
+def _blank_to_null(texts: pa.Array) -> pa.Array:
+    return drop_where(pc.equal(texts, ""), texts)
+
+
+def _without_invisible_ends(texts: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(texts, f"^{_INVISIBLE}|{_INVISIBLE}$", "")
