@@ -1,0 +1,60 @@
+"""Digests of columns: SHA-256 as X publishes it, keys and fingerprints that tell orders apart."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xcapi_dagster.conversions.hashing import NORMALIZER_VERSION, to_fingerprints, to_keys, to_sha256
+
+
+@given(st.lists(st.none() | st.text(max_size=30), max_size=20))
+@settings(max_examples=50)
+def test_sha256_is_that_of_the_utf_8(texts: list[str | None]) -> None:
+    """64 lower-case hexadecimal digits without salt, null for null, in the texts' order."""
+    column = pa.array([None, *texts], pa.string()).slice(1)
+    expected = [None if text is None else hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    assert to_sha256(column).to_pylist() == expected
+    assert to_sha256(column.drop_null()).to_pylist() == [digest for digest in expected if digest]
+
+
+def test_both_forms_of_an_event_have_one_key() -> None:
+    """`tw-o8z6j-o87ne` is `o87ne`; another event or conversion is another key."""
+    events = pa.array(["o87ne", "tw-o8z6j-o87ne", "ol288", "o87ne"])
+    keys = to_keys(events, pa.array(["1", "1", "1", "2"]))
+    assert keys[0] == keys[1]
+    assert len(np.unique(keys)) == 3
+    assert keys.itemsize == 16
+
+
+ROWS = st.lists(st.none() | st.sampled_from(["a", "b", "\0", "1", "", "a\0b", "\0a", "10"]), min_size=2, max_size=2)
+
+
+@given(ROWS, ROWS)
+@settings(max_examples=300)
+def test_other_texts_have_another_fingerprint(one: list[str | None], other: list[str | None]) -> None:
+    """Text that moves from one column to the next, NULs and lengths in the text, and null for "" change it."""
+    columns = [pa.array([first, second], pa.string()) for first, second in zip(one, other, strict=True)]
+    fingerprints = to_fingerprints([pa.array([1, 1])], columns).to_pylist()
+    assert (fingerprints[0] == fingerprints[1]) == (one == other)
+
+
+def test_null_is_another_value_in_plain_columns_too() -> None:
+    """A value that goes, comes or moves to the next column changes the fingerprint."""
+    left = pa.array([5, None, 5, None])
+    right = pa.array([None, 5, 5, None])
+    assert len(set(to_fingerprints([left, right], [left.cast(pa.string())]).to_pylist())) == 4
+
+
+def test_fingerprints_carry_the_version_of_the_normalizer() -> None:
+    """In the upper 8 bits, so that one of another version can be told from a change."""
+    fingerprints = to_fingerprints([pa.array([1, 2, 3])], [pa.array(["a", "b", None])])
+    assert {fingerprint >> 56 for fingerprint in fingerprints.to_pylist()} == {NORMALIZER_VERSION}
+
+
+def test_nothing_is_hashed_of_nothing() -> None:
+    """Empty and all-null columns."""
+    assert to_sha256(pa.array([], pa.string())).to_pylist() == []
+    assert to_sha256(pa.nulls(2, pa.string())).to_pylist() == [None, None]

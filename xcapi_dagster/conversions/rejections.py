@@ -1,0 +1,101 @@
+"""The rejections of a chunk: one row for each order and reason, with the shape of what was wrong and the way out."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from xcapi_dagster.contract import CURRENCIES
+from xcapi_dagster.conversions.columns import column_of
+from xcapi_dagster.conversions.frame_contract import Broken
+from xcapi_dagster.conversions.reasons import REASONS
+from xcapi_dagster.conversions.schema import REJECTIONS, Rejections
+from xcapi_dagster.conversions.times import to_milliseconds
+
+Positions = npt.NDArray[np.intp]
+
+_HEXADECIMAL = "^[0-9a-fA-F]{32,}$"  # MD5 has 32, SHA-1 has 40
+_TYPE_CHARACTERS = 100
+
+# What a text is made of may be told, the text itself never.
+_MADE_OF = {
+    "letters": r"\pL",
+    "digits": r"\p{Nd}",
+    "white space": r"[\t-\r\pZ]",
+    "control characters": r"[\x00-\x08\x0e-\x1f\x7f]",
+    "invisible characters": r"\p{Cf}",
+    "@": "@",
+    "other signs": r"[^\pL\p{Nd}\pZ\p{Cf}\x00-\x1f\x7f@]",
+}
+
+
+def to_rejections(
+    given: pa.Table | pa.RecordBatch, orders: pa.Table, broken: Sequence[Broken], rows: pa.Array
+) -> pa.Table:
+    """REJECTIONS in the order of the rows: ``given`` is as read, ``orders`` normalized, ``rows`` where they are."""
+    reasons = [_of_rule(rule, list(group), given) for rule, group in groupby(broken, lambda each: each.rule)]
+    if not reasons:
+        return REJECTIONS.empty_table()
+    found = pa.concat_tables(reasons).combine_chunks()
+    found = found.take(pc.sort_indices(found["position"]))  # a stable sort
+    about = orders.select(["order_id", "ordered_at", "value", "currency"]).take(found["position"])
+    is_currency = pc.is_in(about["currency"], pa.array(CURRENCIES))
+    columns = {
+        "row": rows.take(found["position"]),
+        "order_id": about["order_id"],
+        "conversion_time": to_milliseconds(about["ordered_at"]),
+        "value": about["value"],
+        "currency": pc.if_else(is_currency, about["currency"], None),
+    } | {name: found[name] for name in found.column_names}
+    return Rejections.prove(pa.table({name: columns[name] for name in REJECTIONS.names}, schema=REJECTIONS))
+
+
+def _of_rule(code: str, broken: list[Broken], given: pa.Table | pa.RecordBatch) -> pa.Table:
+    """A row for each order that breaks the rule, whichever and however many of its columns do."""
+    positions = np.flatnonzero(np.any([each.rows for each in broken], axis=0))
+    columns, details = [], []
+    for each in broken:
+        is_broken = pa.array(each.rows[positions])
+        columns.append(pc.if_else(is_broken, pa.scalar(each.column, pa.string()), None))
+        details.append(pc.if_else(is_broken, _shapes(given, each.column, positions), None))
+    reason = REASONS[code]
+    told = {"stage": reason.stage, "severity": reason.severity, "reason_code": reason.code, "fix": reason.fix}
+    return pa.table(
+        {
+            "position": positions,
+            "column": _listed(columns),
+            "detail": pc.coalesce(*details),
+            **{name: pa.repeat(text, len(positions)) for name, text in told.items()},
+        }
+    )
+
+
+def _listed(columns: list[pa.Array]) -> pa.Array:
+    """The names that are not null, "a, b"; null where all are."""
+    if len(columns) == 1:
+        return columns[0]
+    return pc.binary_join_element_wise(*columns, ", ", null_handling="skip")  # each row names at least one
+
+
+def _shapes(given: pa.Table | pa.RecordBatch, column: str | None, positions: Positions) -> pa.Array:
+    """The shape of what the column holds there: of texts length and kinds of characters, else the column's type."""
+    if column is None:
+        return pa.nulls(len(positions), pa.string())
+    values = column_of(given, column)
+    if pa.types.is_string(values.type):
+        return _shapes_of_texts(values.take(pa.array(positions)))
+    is_given = pa.array(values.is_valid().to_numpy(zero_copy_only=False)[positions])
+    return pc.if_else(is_given, f"type {values.type}"[:_TYPE_CHARACTERS], None)
+
+
+def _shapes_of_texts(texts: pa.Array) -> pa.Array:
+    """As "23 characters: letters, digits, @"."""
+    kinds = [pc.if_else(pc.match_substring_regex(texts, has), f"{kind}, ", "") for kind, has in _MADE_OF.items()]
+    listed = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*kinds, ""), 0, -2)
+    listed = pc.if_else(pc.match_substring_regex(texts, _HEXADECIMAL), "hexadecimal digits", listed)
+    lengths = pc.utf8_length(texts).cast(pa.string())
+    shapes = pc.binary_join_element_wise(lengths, " characters: ", listed, "")
+    return pc.if_else(pc.equal(texts, ""), "empty text", shapes)

@@ -1,0 +1,154 @@
+"""The tables between the stages and in the files: their shapes, and the contracts that their values keep.
+
+The contract of orders, whose rules an order may break, is in `validate`. Whatever breaks one of those here is a bug.
+"""
+
+from typing import get_args
+
+import pyarrow as pa
+
+from xcapi_dagster.contract import CURRENCIES, EVENT_ID, SHA256
+from xcapi_dagster.conversions.amounts import AMOUNT
+from xcapi_dagster.conversions.frame_contract import Contract
+from xcapi_dagster.conversions.reasons import REASONS, Severity, Stage
+from xcapi_dagster.conversions.times import MILLISECONDS, UTC_TIME
+
+SCHEMA_VERSION = 1  # of the files: raised when a column goes, is renamed or gets another meaning
+
+_VERSION = {"xcapi.schema_version": str(SCHEMA_VERSION)}
+_STATES = ("accepted", "rejected", "pending", "unknown", "held", "too_late", "changed")  # of the ledger
+
+PRIMARY_IDENTIFIERS = ("twclid", "email", "phone", "hashed_email", "hashed_phone_number")
+PAIRED_IDENTIFIERS = ("ip_address", "user_agent")  # identify nobody one by one
+_IDENTIFIERS = ("twclid", "hashed_email", "hashed_phone_number", *PAIRED_IDENTIFIERS)  # as they are sent
+
+# What normalizing may find, as (order column, reason code). ORDERS has a column of flags for each.
+FAULTS = (
+    *((name, code) for name in ("order_id", "conversion_id", "twclid", "user_agent", "description", "items")
+      for code in ("text_too_long", "text_has_identifier")),
+    ("conversion_id", "missing_order_id"),
+    ("value", "invalid_value"),
+    ("quantity", "invalid_quantity"),
+    ("items", "invalid_items"),
+    ("email", "email_invalid"),
+    ("email", "email_placeholder"),
+    ("phone", "phone_invalid"),
+    ("phone", "phone_no_country"),
+    *((name, code) for name in ("hashed_email", "hashed_phone_number")
+      for code in ("hash_invalid", "hash_placeholder")),
+    ("ip_address", "ip_not_ipv4"),
+    ("ip_address", "ip_not_public"),
+)  # fmt: skip
+
+
+def flag_name(column: str, code: str) -> str:
+    """The column of ORDERS that flags this fault."""
+    return f"{column}:{code}"
+
+
+def _texts(*names: str) -> list[tuple[str, pa.DataType]]:
+    return [(name, pa.string()) for name in names]
+
+
+# Normalized orders, in memory only: their e-mail addresses and phone numbers are not hashed yet.
+ORDERS = pa.schema(
+    [
+        *_texts("order_id", "conversion_id", "event_id"),
+        ("ordered_at", UTC_TIME),
+        ("updated_at", UTC_TIME),
+        *_texts(*PRIMARY_IDENTIFIERS, *PAIRED_IDENTIFIERS),
+        ("value", AMOUNT),
+        ("currency", pa.string()),
+        ("number_items", pa.int64()),
+        *_texts("description", "contents", "consent"),
+        *((flag_name(*fault), pa.bool_()) for fault in FAULTS),
+    ]
+)
+
+# What is sent, one row per conversion; `row` is the order's position in the partition.
+CONVERSIONS = pa.schema(
+    [
+        ("row", pa.int64()),
+        *_texts("order_id", "conversion_id", "event_id"),
+        ("conversion_time", MILLISECONDS),
+        *_texts(*_IDENTIFIERS),
+        ("value", AMOUNT),
+        ("currency", pa.string()),
+        ("number_items", pa.int64()),
+        *_texts("description", "contents"),
+        ("fingerprint", pa.uint64()),
+    ],
+    metadata=_VERSION,
+)
+
+REJECTIONS = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("order_id", pa.string()),
+        ("conversion_time", MILLISECONDS),
+        *_texts("stage", "severity", "reason_code", "column", "detail", "fix"),
+        ("value", AMOUNT),
+        ("currency", pa.string()),
+    ],
+    metadata=_VERSION,
+)
+
+UPLOAD_RESULTS = pa.schema(
+    [
+        *_texts("order_id", "conversion_id", "event_id"),
+        ("conversion_time", MILLISECONDS),
+        ("value", AMOUNT),
+        *_texts("currency", "state", "reason_code"),
+        ("request_id", pa.int64()),
+        ("http_status", pa.int64()),
+        ("debug_id", pa.string()),
+        ("first_sent_at", MILLISECONDS),
+        ("settled_at", MILLISECONDS),
+    ],
+    metadata=_VERSION,
+)
+
+REJECTION_REPORT = pa.schema(
+    [
+        *(field for field in REJECTIONS if field.name != "row"),
+        ("isolated_by", pa.string()),
+        ("request_id", pa.int64()),
+        ("debug_id", pa.string()),
+    ],
+    metadata=_VERSION,
+)
+
+_HASH = {"is_sha256": lambda hashes: hashes.str.fullmatch(SHA256.pattern)}
+_CURRENCY = {"is_currency": lambda codes: codes.isin(CURRENCIES) | codes.isna()}
+_GIVEN = {"is_given": lambda values: values.notna()}
+_REASON = {
+    "stage": {"is_stage": lambda stages: stages.isin(get_args(Stage))},
+    "severity": {"is_severity": lambda severities: severities.isin(get_args(Severity))},
+    "reason_code": {"is_reason": lambda codes: codes.isin(REASONS.keys())},
+    "fix": _GIVEN,
+}
+
+Conversions = Contract(
+    CONVERSIONS,
+    {
+        "conversion_id": _GIVEN,
+        "event_id": {"is_event_id": lambda ids: ids.str.fullmatch(EVENT_ID.pattern)},
+        "conversion_time": _GIVEN,
+        "hashed_email": _HASH,
+        "hashed_phone_number": _HASH,
+        "value": {"is_not_negative": lambda values: values >= 0},
+        "currency": _CURRENCY,
+        "number_items": {"is_positive": lambda numbers: numbers > 0},
+        "fingerprint": _GIVEN,
+    },
+    {
+        "value_has_currency": lambda rows: rows["value"].isna() == rows["currency"].isna(),
+        "has_identifier": lambda rows: rows[list(_IDENTIFIERS)].notna().any(axis="columns"),
+    },
+)
+Rejections = Contract(REJECTIONS, _REASON)
+UploadResults = Contract(
+    UPLOAD_RESULTS,
+    {"conversion_id": _GIVEN, "conversion_time": _GIVEN, "state": {"is_state": lambda states: states.isin(_STATES)}},
+)
+RejectionReport = Contract(REJECTION_REPORT, _REASON)
