@@ -1,0 +1,154 @@
+"""The latest version of an order wins, whatever the chunks and the order in which they come."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xcapi_dagster.conversions.duplicates import NEVER, Duplicates, Versions, duplicate_rejections
+from xcapi_dagster.conversions.hashing import KEY
+from xcapi_dagster.conversions.prepare import Prepared, Rules, prepare
+from xcapi_dagster.conversions.schema import Rejections
+
+Order = tuple[int, int, int | None, int, int]  # key high, low, updated_at, ordered_at, fingerprint
+
+
+def versions(orders: list[tuple[int, Order]]) -> Versions:
+    """The versions of (row, order) pairs."""
+    return Versions(
+        np.array([(order[0], order[1]) for _, order in orders], KEY),
+        np.array([NEVER if order[2] is None else order[2] for _, order in orders], np.int64),
+        np.array([order[3] for _, order in orders], np.int64),
+        np.array([order[4] for _, order in orders], np.uint64),
+        np.array([row for row, _ in orders], np.uint32),
+    )
+
+
+def losers(*chunks: list[tuple[int, Order]]) -> list[int]:
+    duplicates = Duplicates()
+    for chunk in chunks:
+        duplicates.add(versions(chunk))
+    found: list[int] = duplicates.losers().tolist()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "loser"),
+    [
+        ((1, 1, 5, 0, 0), (1, 1, 6, 0, 0), 0),
+        ((1, 1, None, 9, 0), (1, 1, -(2**62), 0, 0), 0),
+        ((1, 1, 5, 2, 0), (1, 1, 5, 1, 0), 1),
+        ((1, 1, None, 1, 2**64 - 1), (1, 1, None, 1, 2**63), 0),
+        ((1, 1, 5, 1, 7), (1, 1, 5, 1, 7), 1),
+    ],
+)
+def test_who_wins(first: Order, second: Order, loser: int) -> None:
+    """The later update, none being the earliest; the later order; the smaller fingerprint; the earlier row."""
+    assert losers([(0, first), (1, second)]) == [loser]
+    assert losers([(1, second)], [(0, first)]) == [loser]
+
+
+def test_keys_that_differ_in_a_half_are_others() -> None:
+    """Both halves count."""
+    assert losers([(0, (1, 1, 5, 0, 0)), (1, (1, 2, 6, 0, 0)), (2, (2, 1, 7, 0, 0))]) == []
+
+
+def test_no_orders_no_losers() -> None:
+    """Nor with empty chunks."""
+    assert losers() == []
+    assert losers([], []) == []
+
+
+ORDER = st.tuples(
+    st.integers(0, 2), st.integers(0, 1), st.none() | st.integers(-2, 2), st.integers(-2, 2), st.integers(0, 2)
+)
+
+
+@given(st.lists(ORDER, max_size=30), st.integers(1, 30), st.randoms())
+@settings(max_examples=150)
+def test_all_but_the_best_of_each_key_lose(orders: list[Order], size: int, random: Any) -> None:
+    """As a plain loop finds them, in chunks of any size in any order."""
+    best: dict[tuple[int, int], tuple[Any, int]] = {}
+    for row, (high, low, updated, ordered, fingerprint) in enumerate(orders):
+        rank = (updated is not None, updated or 0, ordered, -fingerprint, -row)
+        best[high, low] = max(best.get((high, low), ((False,), -1)), (rank, row))
+    expected = sorted(set(range(len(orders))) - {row for _, row in best.values()})
+    rows = list(enumerate(orders))
+    chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
+    random.shuffle(chunks)
+    assert losers(*chunks) == expected
+
+
+def test_forty_four_bytes_an_order() -> None:
+    """What a partition of millions needs while it is read."""
+    assert sum(column.itemsize for column in versions([(0, (1, 1, 1, 1, 1))])) == 44
+
+
+LATER = datetime(2026, 11, 3, 1, tzinfo=UTC)
+
+
+def prepared_losers(rules: Rules, *orders: dict[str, Any]) -> list[int]:
+    duplicates = Duplicates()
+    for row, order in enumerate(orders):
+        duplicates.add(prepare(pa.Table.from_pylist([order]), row, rules).versions)
+    found: list[int] = duplicates.losers().tolist()
+    return found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"twclid": "other"},
+        {"conversion_id": "A-1"},
+        {"event_id": "tw-o8z6j-o87ne"},
+        {"consent": "denied"},
+        {"value": -5},
+    ],
+    ids=str,
+)
+def test_the_latest_version_decides(rules: Rules, order: dict[str, Any], change: dict[str, Any]) -> None:
+    """Also when it must not be sent: the older one, which it replaces, is not sent in its stead."""
+    newer = order | change | {"updated_at": LATER}
+    assert prepared_losers(rules, order, newer) == [0]
+    assert prepared_losers(rules, newer, order) == [1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"conversion_id": "web-1"},
+        {"event_id": "ol288"},
+        {"order_id": None},
+        {"event_id": "Purchase"},
+        {"ordered_at": None},
+    ],
+    ids=str,
+)
+def test_another_order_is_no_version(rules: Rules, order: dict[str, Any], change: dict[str, Any]) -> None:
+    """Nor is one whose id, event or time cannot be read."""
+    assert prepared_losers(rules, order, order | change | {"updated_at": LATER}) == []
+
+
+def test_an_unreadable_update_is_the_earliest(rules: Rules, order: dict[str, Any]) -> None:
+    """As if there were none."""
+    assert prepared_losers(rules, order | {"updated_at": "?"}, order | {"updated_at": "2026-11-02"}) == [0]
+
+
+def test_updates_differ_in_microseconds(rules: Rules, order: dict[str, Any]) -> None:
+    """Although times are sent in milliseconds."""
+    orders = [order | {"updated_at": LATER.replace(microsecond=microsecond)} for microsecond in (1, 3, 2)]
+    assert prepared_losers(rules, *orders) == [0, 2]
+
+
+def test_rejections_of_duplicates(prepare_order: Callable[..., Prepared]) -> None:
+    """Of conversions and of rejections, in the shape that all rejections have."""
+    prepared = prepare_order(value=pa.array([5.0, -5.0]), currency="USD")
+    for table, row in ((prepared.conversions, 0), (prepared.rejections, 1)):
+        (rejection,) = Rejections.prove(duplicate_rejections(table)).to_pylist()
+        assert (rejection["row"], rejection["order_id"], rejection["reason_code"]) == (row, "A-1", "duplicate_order")
+        assert abs(rejection["value"]) == 5

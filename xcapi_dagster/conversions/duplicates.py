@@ -1,0 +1,71 @@
+"""Which orders of a partition are older versions of others: decided over the whole partition, in bounded memory."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from xcapi_dagster.conversions.hashing import KEY, Fingerprints, Keys
+from xcapi_dagster.conversions.reasons import REASONS
+from xcapi_dagster.conversions.schema import REJECTIONS
+
+NEVER = np.iinfo(np.int64).min
+
+
+class Versions(NamedTuple):
+    """What decides between orders of one key; 44 bytes an order. Times are microseconds since 1970, or NEVER."""
+
+    keys: Keys
+    updated_at: npt.NDArray[np.int64]
+    ordered_at: npt.NDArray[np.int64]
+    fingerprints: Fingerprints
+    rows: npt.NDArray[np.uint32]
+
+
+class Duplicates:
+    """Collects the versions of a partition's orders, chunk by chunk."""
+
+    def __init__(self) -> None:
+        empty = [np.empty(0, kind) for kind in (KEY, np.int64, np.int64, np.uint64, np.uint32)]
+        self._chunks = [Versions(*empty)]
+
+    def add(self, versions: Versions) -> None:
+        """Add a chunk's versions."""
+        self._chunks.append(versions)
+
+    def losers(self) -> npt.NDArray[np.int64]:
+        """The rows, ascending, that are not the winner of their key.
+
+        The latest ``updated_at`` wins, never being the earliest; then the latest ``ordered_at``, then the smaller
+        fingerprint, then the earlier row.
+        """
+        all_ = Versions(*(np.concatenate(columns) for columns in zip(*self._chunks, strict=True)))
+        some = _sharing_a_key(all_)
+        high, low = some.keys["high"].astype(np.uint64), some.keys["low"].astype(np.uint64)
+        best_first = np.lexsort((some.rows, some.fingerprints, ~some.ordered_at, ~some.updated_at, low, high))
+        high, low = high[best_first], low[best_first]
+        is_same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
+        return np.sort(some.rows[best_first[1:][is_same]]).astype(np.int64)
+
+
+def _sharing_a_key(versions: Versions) -> Versions:
+    """The versions whose upper half of the key occurs more than once: few, so that only these need sorting in full."""
+    high = versions.keys["high"].astype(np.uint64)
+    order = np.argsort(high)
+    repeats = high[order[1:]] == high[order[:-1]]
+    shared = np.append(repeats, False) | np.append(False, repeats) if len(order) else np.empty(0, np.bool_)
+    return Versions(*(column[np.sort(order[shared])] for column in versions))
+
+
+def duplicate_rejections(orders: pa.Table) -> pa.Table:
+    """REJECTIONS that say of each of these orders, given as CONVERSIONS or as REJECTIONS, that another is newer."""
+    reason = REASONS["duplicate_order"]
+    told = {"stage": reason.stage, "severity": reason.severity, "reason_code": reason.code, "fix": reason.fix}
+    columns = [
+        pa.repeat(told[field.name], len(orders))
+        if field.name in told
+        else (pa.nulls(len(orders), field.type) if field.name in ("column", "detail") else orders[field.name])
+        for field in REJECTIONS
+    ]
+    return pa.table(columns, schema=REJECTIONS)

@@ -1,0 +1,86 @@
+"""The transform: orders in, conversions and rejections out. Pure, column by column, one chunk at a time.
+
+Raw e-mail addresses and phone numbers exist in here alone: what is returned has none, and no exception does.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from xcapi_dagster.contract import EVENT_ID
+from xcapi_dagster.conversions.columns import check_columns, convert
+from xcapi_dagster.conversions.duplicates import NEVER, Versions
+from xcapi_dagster.conversions.hashing import to_fingerprints, to_keys, to_sha256
+from xcapi_dagster.conversions.normalize import normalize
+from xcapi_dagster.conversions.rejections import to_rejections
+from xcapi_dagster.conversions.rules import Rules
+from xcapi_dagster.conversions.schema import CONVERSIONS, Conversions
+from xcapi_dagster.conversions.times import to_milliseconds
+from xcapi_dagster.conversions.validate import validate
+
+# What is sent: columns of which no text is empty or has a NUL, and texts that may hold anything.
+_PLAIN = (
+    "conversion_time", "event_id", "hashed_email", "hashed_phone_number", "ip_address", "value", "currency",
+    "number_items",
+)  # fmt: skip
+_FREE = ("twclid", "user_agent", "conversion_id", "description", "contents")
+
+__all__ = ["Prepared", "Rules", "check_columns", "prepare"]
+
+
+class Prepared(NamedTuple):
+    """A chunk of orders: what may be sent (CONVERSIONS), what is wrong (REJECTIONS), what finds older versions."""
+
+    conversions: pa.Table
+    rejections: pa.Table
+    versions: Versions
+
+
+def prepare(orders: pa.Table | pa.RecordBatch, first_row: int, rules: Rules) -> Prepared:
+    """The orders of a chunk, ready to be sent or rejected with reasons; whatever they hold, nothing is raised.
+
+    ``first_row`` is the position of the first of them in the partition. ContractError is a bug of this package.
+    """
+    rows = pa.array(np.arange(first_row, first_row + orders.num_rows))
+    normalized = normalize(convert(orders, rules.source_timezone), rules)
+    verdict = validate(normalized, rules)
+    conversions = _hash(normalized, rows)
+    return Prepared(
+        conversions=Conversions.prove(conversions.filter(pa.array(verdict.is_sendable))),
+        rejections=to_rejections(orders, normalized, verdict.broken, rows),
+        versions=_versions(conversions, normalized),
+    )
+
+
+def _hash(orders: pa.Table, rows: pa.Array) -> pa.Table:
+    """Normalized orders as CONVERSIONS; a raw identifier goes before one that came hashed."""
+    columns = {name: orders[name].combine_chunks() for name in orders.column_names}
+    columns |= {
+        "row": rows,
+        "conversion_time": to_milliseconds(columns["ordered_at"]),
+        "hashed_email": pc.coalesce(to_sha256(columns["email"]), columns["hashed_email"]),
+        "hashed_phone_number": pc.coalesce(to_sha256(columns["phone"]), columns["hashed_phone_number"]),
+    }
+    columns["fingerprint"] = to_fingerprints([columns[name] for name in _PLAIN], [columns[name] for name in _FREE])
+    return pa.table({name: columns[name] for name in CONVERSIONS.names}, schema=CONVERSIONS)
+
+
+def _versions(conversions: pa.Table, orders: pa.Table) -> Versions:
+    """The versions of orders whose event, conversion id and time are known, whether or not they may be sent.
+
+    An order whose latest version is faulty or must not be sent is not sent in an older one.
+    """
+    is_event = pc.match_substring_regex(conversions["event_id"], f"^{EVENT_ID.pattern}$")
+    has_key = pc.and_(conversions["conversion_id"].is_valid(), conversions["conversion_time"].is_valid())
+    is_known = pc.and_(is_event, has_key)
+    known, times = conversions.filter(is_known), orders.select(["updated_at", "ordered_at"]).filter(is_known)
+    updated_at, ordered_at = (pc.fill_null(column.cast(pa.int64()), NEVER).to_numpy() for column in times.columns)
+    return Versions(
+        keys=to_keys(known["event_id"].combine_chunks(), known["conversion_id"].combine_chunks()),
+        updated_at=updated_at,
+        ordered_at=ordered_at,
+        fingerprints=known["fingerprint"].to_numpy(),
+        rows=known["row"].to_numpy().astype(np.uint32),
+    )
