@@ -1,0 +1,250 @@
+"""Opening the ledger's database: where it may be, who may read it, and what is said when it cannot be used."""
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.errors import ConfigurationError, LedgerError
+
+Query = Callable[..., list[Any]]
+
+
+Connect = Callable[..., Database]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Open databases, which are closed after the test."""
+    with ExitStack() as stack:
+
+        def connected(url: str, *clock: Callable[[], float]) -> Database:
+            database = Database(url, *clock)
+            stack.callback(database.close)
+            return database
+
+        yield connected
+
+
+def mode(path: Path) -> int:
+    """The permission bits of a file or folder."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_ledger_has_this_schema_version_and_a_salt_of_its_own(
+    ledger_url: str, query: Query, connect: Connect
+) -> None:
+    """On first use the tables are made, at schema version 1, with 16 random bytes; later uses find them."""
+    first, again = connect(ledger_url), connect(ledger_url)
+    facts = dict(query(ledger_url, "SELECT name, value FROM meta"))
+    assert facts["schema_version"] == "1"
+    assert first.salt == again.salt == bytes.fromhex(facts["salt"])
+    assert len(first.salt) == 16
+
+
+def test_two_ledgers_have_different_salts(tmp_path: Path, connect: Connect) -> None:
+    """Keys of one ledger mean nothing in another."""
+    databases = [connect(f"sqlite:///{tmp_path}/{name}.db") for name in "ab"]
+    assert len({database.salt for database in databases}) == 2
+
+
+def test_files_are_for_their_owner_alone(tmp_path: Path, connect: Connect) -> None:
+    """The folder is 0700 and every file of the ledger 0600, whatever the umask allows."""
+    old = os.umask(0)
+    try:
+        database = connect(f"sqlite:///{tmp_path}/ledger/ledger.db")
+        with database.transaction() as connection:
+            database.next_revision(connection)
+            modes = {path.name: mode(path) for path in (tmp_path / "ledger").iterdir()}
+    finally:
+        os.umask(old)
+    assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
+    assert mode(tmp_path / "ledger") == 0o700
+
+
+def test_commits_survive_a_power_cut(sqlite_url: str, connect: Connect) -> None:
+    """SQLite writes ahead and synchronizes every commit, and checks references."""
+    database = connect(sqlite_url)
+    with database.transaction() as connection:
+        values = {
+            pragma: connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one()
+            for pragma in ("journal_mode", "synchronous", "fullfsync", "foreign_keys")
+        }
+    assert values == {"journal_mode": "wal", "synchronous": 2, "fullfsync": 1, "foreign_keys": 1}
+
+
+def test_a_newer_schema_is_refused(ledger_url: str, query: Query, connect: Connect) -> None:
+    """What a newer version of this package wrote is neither read nor changed, and the message names both versions."""
+    connect(ledger_url).close()
+    query(ledger_url, "UPDATE meta SET value = '99' WHERE name = 'schema_version'")
+    with pytest.raises(LedgerError, match=r"version 99.*reads 1"):
+        Database(ledger_url)
+
+
+def test_a_table_of_somebody_else_is_refused(ledger_url: str, query: Query) -> None:
+    """A database whose `meta` is not the ledger's is left alone."""
+    if ledger_url.startswith("sqlite"):
+        Path(sa.make_url(ledger_url).database).parent.mkdir()
+    query(ledger_url, "CREATE TABLE meta (name varchar(64), value text)")
+    with pytest.raises(LedgerError, match="another application"):
+        Database(ledger_url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ledger.db",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///ledger.db",
+        "sqlite:///file:x?mode=memory&uri=true",
+        "mysql://user:hunter2@host/db",
+        "duckdb:////tmp/ledger.db",
+        "postgresql://user:hunter2@host:port/db",
+    ],
+)
+def test_a_url_that_names_no_ledger_is_refused(url: str) -> None:
+    """One line names the setting and shows nothing of a password; a ledger in memory is no ledger."""
+    with pytest.raises(ConfigurationError, match="XCAPI_LEDGER_URL") as raised:
+        Database(url)
+    assert "\n" not in str(raised.value)
+    assert "hunt" not in str(raised.value)
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """A path below a file, or that is a folder, cannot hold a ledger, and the message says where."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "ledger.db", tmp_path / "folder"):
+        with pytest.raises(LedgerError, match=str(path)):
+            Database(f"sqlite:///{path}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    """A read-only folder cannot hold a ledger."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(LedgerError, match="cannot be written"):
+        Database(f"sqlite:///{tmp_path}/ledger.db")
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
+    """A damaged or foreign file is reported and stays as it is."""
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"orders,of,last,week\n" * 300)
+    with pytest.raises(LedgerError, match="not a database"):
+        Database(f"sqlite:///{path}")
+    assert path.read_bytes() == b"orders,of,last,week\n" * 300
+
+
+def test_an_unreachable_server_is_reported_without_the_password() -> None:
+    """The message names the host, in one line, and not the password."""
+    with pytest.raises(LedgerError, match=r"127\.0\.0\.1") as raised:
+        Database("postgresql://user:hunter2@127.0.0.1:9/ledger")
+    assert "hunter2" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert raised.value.__suppress_context__
+
+
+def test_a_failing_statement_shows_no_parameters(ledger_url: str, connect: Connect) -> None:
+    """A database error becomes a LedgerError of one line, without the values that were to be written."""
+    database = connect(ledger_url)
+    with pytest.raises(LedgerError) as raised, database.transaction() as connection:
+        connection.execute(sa.text("INSERT INTO nowhere VALUES (:secret)"), {"secret": "hunter2"})
+    assert "hunter2" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_failed_transaction_leaves_nothing(ledger_url: str, query: Query, connect: Connect) -> None:
+    """What was written before an exception is not there after it, and the database goes on."""
+    database = connect(ledger_url)
+
+    def fail() -> None:
+        with database.transaction() as connection:
+            database.next_revision(connection)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with database.transaction() as connection:
+        assert database.next_revision(connection) == 1
+    assert query(ledger_url, "SELECT value FROM meta WHERE name = 'revision'") == [("1",)]
+
+
+def test_transactions_of_all_connections_and_threads_follow_each_other(ledger_url: str, connect: Connect) -> None:
+    """Eight threads on two connections count to 80 without losing one."""
+    databases = [connect(ledger_url), connect(ledger_url)]
+    seen: list[int] = []
+
+    def count(database: Database) -> None:
+        for _ in range(10):
+            with database.transaction() as connection:
+                seen.append(database.next_revision(connection))
+
+    threads = [threading.Thread(target=count, args=(database,)) for database in databases * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == list(range(1, 81))
+
+
+# four processes of one, because importing is slow; each begins when the last of them is there
+_OPEN_AT_ONCE = """
+import os, sys
+from xcapi_dagster.delivery.database import Database
+start, go = os.pipe()
+for _ in range(4):
+    if os.fork() == 0:
+        os.close(go)
+        os.read(start, 1)
+        print(Database(sys.argv[1]).salt.hex(), flush=True)
+        os._exit(0)
+os.close(go)
+for _ in range(4):
+    os.wait()
+"""
+
+
+def test_four_processes_may_open_a_new_ledger_at_once(ledger_url: str, query: Query) -> None:
+    """All find the same tables, made once."""
+    command = [sys.executable, "-W", "ignore", "-c", _OPEN_AT_ONCE, ledger_url]
+    salts = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    assert salts == 4 * [dict(query(ledger_url, "SELECT name, value FROM meta"))["salt"]]
+
+
+def test_sqlite_follows_the_clock_it_was_given(sqlite_url: str, connect: Connect) -> None:
+    """The ledger's time on one machine is that machine's, which a test may set."""
+    database = connect(sqlite_url, lambda: 1234.5)
+    with database.transaction() as connection:
+        assert database.now(connection) == database.now() == 1234.5
+
+
+def test_postgresql_follows_its_own_clock(postgresql_ledger_url: str, connect: Connect) -> None:
+    """On several machines the server's clock counts, whatever theirs say, and it goes on within a transaction."""
+    database = connect(postgresql_ledger_url, lambda: 1234.5)
+    with database.transaction() as connection:
+        first = database.now(connection)
+        assert abs(first - time.time()) < 5
+        assert database.now(connection) > first
+    assert database.now() > first
+
+
+def test_nobody_waits_for_ever_on_postgresql(postgresql_ledger_url: str, connect: Connect) -> None:
+    """A process that stands still within a transaction stops the others for a minute at most."""
+    database = connect(postgresql_ledger_url)
+    with database.transaction() as connection:
+        for setting in ("lock_timeout", "idle_in_transaction_session_timeout"):
+            assert connection.exec_driver_sql(f"SHOW {setting}").scalar_one() == "1min"

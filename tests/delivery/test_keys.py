@@ -1,0 +1,87 @@
+"""The keys of conversions, and the index from keys to requests, against a dict."""
+
+from hashlib import blake2b
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xcapi_dagster.delivery.keys import KEY, KeyIndex, Keys, conversion_keys
+
+SALT = bytes(range(16))
+
+# few different halves, so that keys come again and share their upper half
+HALVES = st.sampled_from([0, 1, 2, 3, 2**63, 2**64 - 1])
+ENTRIES = st.lists(
+    st.lists(st.tuples(HALVES, HALVES, st.integers(0, 2**64 - 1), st.integers(1, 2**32 - 1)), max_size=12), max_size=12
+)
+
+
+def as_keys(halves: list[tuple[int, int]]) -> Keys:
+    """An array of keys from their upper and lower halves."""
+    return np.array(halves, KEY)
+
+
+@given(ENTRIES, st.lists(st.tuples(HALVES, HALVES), max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_index_is_a_dict(batches: list[list[tuple[int, int, int, int]]], probes: list[tuple[int, int]]) -> None:
+    """The latest entry of every key is found, in any order of probes, and nothing else is."""
+    index, model = KeyIndex(), {}
+    for batch in batches:
+        index.add(
+            as_keys([(high, low) for high, low, _, _ in batch]),
+            np.array([fingerprint for _, _, fingerprint, _ in batch], np.uint64),
+            np.array([request for _, _, _, request in batch], np.uint32),
+        )
+        model |= {(high, low): (request, fingerprint) for high, low, fingerprint, request in batch}
+    found = index.find(as_keys(probes))
+    assert list(zip(found.requests.tolist(), found.fingerprints.tolist(), strict=True)) == [
+        model.get(probe, (0, 0)) for probe in probes
+    ]
+
+
+def test_index_of_many_batches_keeps_the_latest_and_stays_compact() -> None:
+    """After hundreds of merges each of 20,000 keys, half of them added twice, is found with its later request."""
+    generator = np.random.default_rng(1)
+    keys = generator.integers(0, 2**63, (20_000, 2), np.uint64).view(KEY).reshape(-1)
+    order = np.concatenate([generator.permutation(20_000), generator.permutation(20_000)[:10_000]])
+    index = KeyIndex()
+    for request, part in enumerate(np.array_split(order, 600), start=1):
+        index.add(keys[part], np.zeros(len(part), np.uint64), np.full(len(part), request, np.uint32))
+    latest = {int(key): request for request, part in enumerate(np.array_split(order, 600), 1) for key in part}
+    assert index.find(keys).requests.tolist() == [latest[position] for position in range(20_000)]
+    assert len(index) < 1.5 * 20_000
+
+
+def test_a_look_up_keeps_what_it_was_given() -> None:
+    """Later additions do not change what an earlier look-up returned."""
+    index = KeyIndex()
+    index.add(as_keys([(1, 1)]), np.array([7], np.uint64), np.array([1], np.uint32))
+    found = index.find(as_keys([(1, 1)]))
+    index.add(as_keys([(1, 1)]), np.array([8], np.uint64), np.array([2], np.uint32))
+    assert found.requests.tolist() == [1]
+    assert index.find(as_keys([(1, 1)])).requests.tolist() == [2]
+
+
+def test_keys_are_128_bit_digests_of_scope_event_and_conversion() -> None:
+    """A key is the keyed BLAKE2b of scope, short event id and conversion id, parted by NUL."""
+    keys = conversion_keys(SALT, "ads-api.x.com|o8z6j", ["o87ne"], ["A-17"])
+    assert keys.tobytes() == blake2b(b"ads-api.x.com|o8z6j\0o87ne\0A-17", digest_size=16, key=SALT).digest()
+
+
+def test_both_forms_of_an_event_id_give_one_key() -> None:
+    """`o87ne` and `tw-o8z6j-o87ne` are one event."""
+    short, long = conversion_keys(SALT, "scope", ["o87ne", "tw-o8z6j-o87ne"], ["A-17", "A-17"])
+    assert short == long
+
+
+def test_every_part_counts() -> None:
+    """Another salt, scope, event or conversion is another key."""
+    keys = [
+        conversion_keys(salt, scope, [event], [conversion]).tobytes()
+        for salt in (SALT, bytes(16))
+        for scope in ("host|a", "host|b")
+        for event in ("e1", "e2")
+        for conversion in ("1", "2", "Ä", "1 ")
+    ]
+    assert len(set(keys)) == 2 * 2 * 2 * 4

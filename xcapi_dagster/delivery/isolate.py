@@ -1,0 +1,99 @@
+"""Which rows a refusal is about: by the value that X echoes, else by a local rule, else by halving the batch.
+
+X refuses a request as a whole and names no row. One event can cause two errors and equal errors may be merged, so
+counts of errors say nothing about counts of rows.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xcapi_dagster.ads_api.responses import ApiError
+from xcapi_dagster.contract import short_event_id
+from xcapi_dagster.conversions.reasons import API_PARAMETERS
+
+# POSTs spent on one batch before what is left waits as a group: 2 bad rows in 500 always fit.
+MAX_POSTS_PER_BATCH = 40
+GROUP_SIZE = 25  # of the batches in which a group is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """Why a row is held to be the refused one; ``detail`` is X's message without the echoed value."""
+
+    reason_code: str
+    detail: str
+    isolated_by: str
+
+
+def suspects(errors: Sequence[ApiError], events: Sequence[bytes]) -> dict[int, Suspicion]:
+    """Position in ``events`` (JSON texts) -> why that row is refused, for all rows the errors can be pinned on."""
+    found: dict[int, Suspicion] = {}
+    parsed = [json.loads(event) for event in events]
+    event_ids = refused_event_ids(errors, events)
+    for error in errors:
+        isolated_by = "echoed_value" if error.value is not None else "local_rule"
+        suspicion = Suspicion(reason_code(error), error.template, isolated_by)
+        for position, event in enumerate(parsed):
+            if position not in found and _is_about(error, event, event_ids):
+                found[position] = suspicion
+    return found
+
+
+def alone(errors: Sequence[ApiError], isolated_by: str) -> Suspicion:
+    """Why the only row of a refused request is refused."""
+    error = next((error for error in errors if error.is_about_rows), errors[0])
+    return Suspicion(reason_code(error), error.template, isolated_by)
+
+
+def refused_event_ids(errors: Sequence[ApiError], events: Sequence[bytes]) -> dict[str, str]:
+    """The event ids, in short form, that X does not accept, and its message for each.
+
+    Without an echoed value the error can be pinned on an id only where all ``events`` have that one.
+    """
+    of_events = {short_event_id(str(json.loads(event).get("event_id"))) for event in events}
+    refused: dict[str, str] = {}
+    for error in errors:
+        if error.parameter != "event_id":
+            continue
+        if error.value is not None:
+            refused.setdefault(short_event_id(error.value), error.template)
+        elif len(of_events) == 1:
+            refused.setdefault(next(iter(of_events)), error.template)
+    return refused
+
+
+def reason_code(error: ApiError) -> str:
+    """`api_` and the parameter that X names, or `api_unrecognised`."""
+    if error.message_name == "missing_identifier":
+        return "api_identifiers"
+    return f"api_{error.parameter}" if error.parameter in API_PARAMETERS else "api_unrecognised"
+
+
+def _is_about(error: ApiError, event: dict[str, Any], event_ids: Collection[str]) -> bool:
+    if error.message_name == "missing_identifier":
+        return not any(_is_complete(identifier) for identifier in event.get("identifiers", ()))
+    if error.parameter == "event_id":
+        return short_event_id(str(event.get("event_id"))) in event_ids
+    if error.value is None or error.parameter is None:
+        return False
+    return any(str(value) == error.value for value in _values(event, error.parameter))
+
+
+def _is_complete(identifier: dict[str, str]) -> bool:
+    """X's rule: each object stands for itself; an IP address and a user agent need each other or another."""
+    present = {name for name, value in identifier.items() if value.strip()}
+    return bool(present - {"ip_address", "user_agent"}) or len(present) == 2
+
+
+def _values(thing: Any, name: str) -> Iterator[Any]:
+    """Every value that ``thing`` holds under ``name``, at any depth."""
+    if isinstance(thing, dict):
+        if name in thing:
+            yield thing[name]
+        for value in thing.values():
+            yield from _values(value, name)
+    elif isinstance(thing, list):
+        for value in thing:
+            yield from _values(value, name)

@@ -1,0 +1,242 @@
+"""The ledger: what was claimed, what became of it, and who may send now. It is the guard, on every path.
+
+A request is claimed in one durable transaction, with its conversions' keys, the first time they were possibly sent and
+its share of the limit, before it is sent; a second transaction settles it. Any other order loses rows or doubles them.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, insert, select, update
+
+from xcapi_dagster.contract import MAX_CONVERSIONS_PER_REQUEST
+from xcapi_dagster.delivery import throttle
+from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.keys import Fingerprints, Keys, conversion_keys
+from xcapi_dagster.delivery.lease import Heartbeat, Lease, in_flight_of_the_dead, uptime
+from xcapi_dagster.delivery.memory import Memory
+from xcapi_dagster.delivery.records import Request, Settlement, Verdict, columns_of
+from xcapi_dagster.delivery.standing import HORIZON_SECONDS
+from xcapi_dagster.delivery.tables import request, verdict
+from xcapi_dagster.delivery.throttle import Limits
+from xcapi_dagster.errors import LedgerError
+
+_TOLD = (
+    "id", "parent_id", "run_id", "state", "size", "http_status", "debug_id", "first_sent_at", "claimed_at",
+    "settled_at", "message",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Leave to send: the request, None when there is nothing to send, and which of the batch's conversions it has."""
+
+    request: Request | None
+    kept: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No leave yet: the limit allows it in so many seconds."""
+
+    seconds: float
+
+
+class Ledger:
+    """One run's hold on the ledger, for one pixel. A context: entering takes a lease, leaving gives it up.
+
+    ``steady`` counts seconds and is never set back. Safe for threads. All methods raise LedgerError when the database
+    fails.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        account: str,
+        scope: str,
+        run_id: str,
+        limits: Limits,
+        steady: Callable[[], float] = uptime,
+    ) -> None:
+        self._database = database
+        self._account = account
+        self._scope = scope
+        self.run_id = run_id
+        self._limits = limits
+        self._lease = Lease(database, run_id, steady)
+        self._heartbeat = Heartbeat(self._lease.prolong)
+        self.memory = Memory(scope)
+
+    def __enter__(self) -> Self:
+        with self._database.transaction() as connection:
+            now = self._database.now(connection)
+            self._give_up_the_dead(connection, now)
+            self._lease.take(connection, now)
+            self._catch_up(connection)
+        self._heartbeat.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._heartbeat.stop()
+        try:
+            self._lease.give_up()
+        except LedgerError:
+            if error is None:  # else that says more; the lease runs out by itself
+                raise
+        finally:
+            self._database.close()
+
+    def now(self) -> float:
+        """Seconds since 1970 by the ledger's clock."""
+        return self._database.now()
+
+    def keys(self, event_ids: Sequence[str], conversion_ids: Sequence[str]) -> Keys:
+        """The keys of these conversions in this ledger."""
+        return conversion_keys(self._database.salt, self._scope, event_ids, conversion_ids)
+
+    def refresh(self) -> float:
+        """Learn what other runs did; returns the ledger's time."""
+        with self._database.transaction() as connection:
+            now = self._database.now(connection)
+            self._give_up_the_dead(connection, now)
+            self._catch_up(connection)
+        return now
+
+    def check_lease(self) -> None:
+        """Raises DeliveryHaltedError when this process stood still for so long that others may send in its place."""
+        self._lease.check()
+
+    def largest_batch(self, share: float) -> int:
+        """The most conversions that one request can ever get leave for."""
+        return min(MAX_CONVERSIONS_PER_REQUEST, self._limits.shared(share).events)
+
+    def claim(
+        self,
+        partition: str,
+        keys: Keys,
+        fingerprints: Fingerprints,
+        known: NDArray[np.uint32],
+        *,
+        parent: Request | None,
+        share: float,
+    ) -> Claim | Wait:
+        """Leave to send these conversions in one request, or how long to wait for it.
+
+        Kept are the conversions of which nothing new was heard: what was ``known`` is still so. None is when
+        ``parent`` was first sent too long ago. When none is kept, nothing was written. Raises DeliveryHaltedError
+        when the lease was lost.
+        """
+        with self._database.transaction() as connection:
+            now = self._database.now(connection)
+            self._lease.check(now)
+            self._catch_up(connection)
+            is_late = parent is not None and now - parent.first_sent_at >= HORIZON_SECONDS
+            kept = np.flatnonzero((self.memory.look_up(keys).heard == known) & (not is_late))
+            if len(kept) == 0:
+                return Claim(None, kept)
+            limits = self._limits.shared(share)
+            wait = throttle.seconds_to_wait(connection, self._account, len(kept), limits, now)
+            if wait > 0:
+                self._give_up_the_dead(connection, now)  # what they had in flight may be what is waited for
+                return Wait(wait)
+            claimed = self._insert(connection, partition, keys[kept], fingerprints[kept], parent, now)
+            self.memory.claim(claimed, keys[kept])
+            return Claim(claimed, kept)
+
+    def settle(self, claimed: Request, keys: Keys, fingerprints: Fingerprints, settlement: Settlement) -> None:
+        """Record what became of a request; from here on the ledger answers for its conversions.
+
+        When this run's lease was lost meanwhile and the request is unknown to all, only a certain outcome changes that.
+        """
+        state = settlement.state
+        is_certain = state in ("accepted", "held")
+        open_states = ("in_flight", "unknown") if is_certain else ("in_flight",)
+        with self._database.transaction() as connection:
+            now = self._database.now(connection)
+            revision = self._database.next_revision(connection)
+            values = {"state": state, "settled_at": now, "revision": revision, "message": settlement.message}
+            values |= {"http_status": settlement.http_status, "debug_id": settlement.debug_id}
+            is_open = (request.c.id == claimed.id) & request.c.state.in_(open_states)
+            if connection.execute(update(request).where(is_open).values(values)).rowcount == 0:
+                state = "unknown"
+            self._rule(connection, keys, settlement.verdicts, revision)
+            throttle.spend(connection, self._account, claimed.size, self._limits, now)
+            throttle.learn(connection, self._account, settlement.requests_left, settlement.resets_in, now)
+            if settlement.blocked_for is not None:
+                throttle.block(connection, self._account, now + settlement.blocked_for)
+        status, debug_id = settlement.http_status, settlement.debug_id
+        settled = replace(claimed, state=state, settled_at=now, http_status=status, debug_id=debug_id)
+        self.memory.settle(settled, keys, fingerprints, settlement.verdicts)
+
+    def requests_of(self, partition: str) -> list[dict[str, Any]]:
+        """Every request that carried conversions of ``partition``, oldest first, by the ledger's names of columns."""
+        told = [request.c[name] for name in _TOLD]
+        of_partition = (request.c.scope == self._scope) & (request.c.partition == partition)
+        with self._database.transaction() as connection:
+            rows = connection.execute(select(*told).where(of_partition).order_by(request.c.id))
+            return [dict(row) for row in rows.mappings()]
+
+    def _insert(
+        self,
+        connection: Connection,
+        partition: str,
+        keys: Keys,
+        fingerprints: Fingerprints,
+        parent: Request | None,
+        now: float,
+    ) -> Request:
+        first_sent_at = min(now, parent.first_sent_at) if parent else now
+        row = {
+            "account": self._account,
+            "scope": self._scope,
+            "partition": partition,
+            "run_id": self.run_id,
+            "owner_id": self._lease.owner_id,
+            "parent_id": parent.id if parent else None,
+            "revision": self._database.next_revision(connection),
+            "state": "in_flight",
+            "size": len(keys),
+            "keys": keys.tobytes(),
+            "fingerprints": fingerprints.tobytes(),
+            "first_sent_at": first_sent_at,
+            "claimed_at": now,
+        }
+        request_id = connection.execute(insert(request).values(row).returning(request.c.id)).scalar_one()
+        throttle.take_one(connection, self._account)
+        return Request(
+            id=request_id,
+            state="in_flight",
+            run_id=self.run_id,
+            owner_id=self._lease.owner_id,
+            size=len(keys),
+            first_sent_at=first_sent_at,
+        )
+
+    def _rule(self, connection: Connection, keys: Keys, verdicts: Iterable[tuple[int, Verdict]], revision: int) -> None:
+        rows = [
+            {"revision": revision, "scope": self._scope, "key": keys[position].tobytes(), **columns_of(ruling)}
+            for position, ruling in verdicts
+        ]
+        if rows:
+            connection.execute(insert(verdict), rows)
+
+    def _catch_up(self, connection: Connection) -> None:
+        self.memory.catch_up(connection, self._database.revision(connection), self._lease.owner_id)
+
+    def _give_up_the_dead(self, connection: Connection, now: float) -> None:
+        """Requests in flight whose owner is gone were possibly sent: they are unknown, never pending."""
+        dead = in_flight_of_the_dead(connection, self._account, self._scope, now)
+        if not dead:
+            return
+        revision = self._database.next_revision(connection)
+        values = {"state": "unknown", "settled_at": now, "revision": revision, "message": "the run that sent it ended"}
+        connection.execute(update(request).where(request.c.id.in_([row.id for row in dead])).values(values))
+        for row in dead:
+            throttle.spend(connection, row.account, row.size, self._limits, now)

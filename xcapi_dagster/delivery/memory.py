@@ -1,0 +1,135 @@
+"""What one run knows of the ledger: the standing of each of its pixel's conversions, looked up in bulk.
+
+Loaded once and then kept up to date with what other runs changed; a claim is checked against it inside the
+transaction that makes it.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, select
+
+from xcapi_dagster.delivery.keys import KEY, KEY_BYTES, Fingerprints, KeyIndex, Keys
+from xcapi_dagster.delivery.records import Request, Verdict, request_of, verdict_of
+from xcapi_dagster.delivery.tables import request, verdict
+
+# The requests that say something of their conversions; of the others only their children or verdicts do.
+_TELLING = ("accepted", "unknown", "held")
+_ROWS_AT_ONCE = 1000
+
+
+class Known(NamedTuple):
+    """Per conversion: the request it was last sent with (0: none), its fingerprint then, and any verdict.
+
+    ``heard`` is the latest request that says anything of it, by its own outcome or by a verdict: as long as that
+    stays the same, nothing has happened to the conversion.
+    """
+
+    requests: NDArray[np.uint32]
+    fingerprints: Fingerprints
+    verdicts: Mapping[int, Verdict]  # position -> verdict, where it is newer than the request
+    heard: NDArray[np.uint32]
+
+
+class Memory:
+    """The requests and verdicts of one scope; `look_up` is its purpose. Safe for threads."""
+
+    def __init__(self, scope: str) -> None:
+        self._scope = scope
+        self._lock = threading.Lock()
+        self._index = KeyIndex()
+        self._in_flight: dict[int, Keys] = {}
+        self._verdicts: dict[bytes, Verdict] = {}
+        self._revision = -1
+        self.last_accepted = 0  # the latest of all accepted requests
+        self.requests: dict[int, Request] = {}
+
+    def catch_up(self, connection: Connection, revision: int, owner_id: int) -> None:
+        """Learn what was changed since the last time by anyone but ``owner_id``, up to ``revision``."""
+        changed = connection.execute(
+            select(request)
+            .where(request.c.scope == self._scope, request.c.revision > self._revision, request.c.owner_id != owner_id)
+            .order_by(request.c.id)
+        )
+        for rows in changed.partitions(_ROWS_AT_ONCE):
+            with self._lock:
+                self._learn(rows)
+        ruled = connection.execute(
+            select(verdict)
+            .where(verdict.c.scope == self._scope, verdict.c.revision > self._revision)
+            .order_by(verdict.c.id)
+        ).all()
+        with self._lock:
+            self._verdicts |= {row.key: verdict_of(row) for row in ruled}
+            self._revision = revision
+
+    def claim(self, claimed: Request, keys: Keys) -> None:
+        """Take in one of this run's own requests."""
+        with self._lock:
+            self.requests[claimed.id] = claimed
+            self._in_flight[claimed.id] = keys
+
+    def settle(
+        self, settled: Request, keys: Keys, fingerprints: Fingerprints, verdicts: Iterable[tuple[int, Verdict]]
+    ) -> None:
+        """Take in the outcome of one of this run's own requests; ``verdicts`` are on positions in it."""
+        with self._lock:
+            self._remember(settled)
+            self._verdicts |= {keys[position].tobytes(): ruling for position, ruling in verdicts}
+            if settled.state in _TELLING:
+                self._tell(keys, fingerprints, np.full(len(keys), settled.id, np.uint32))
+            self._in_flight.pop(settled.id, None)
+
+    def look_up(self, keys: Keys) -> Known:
+        """What is known of these conversions."""
+        with self._lock:
+            requests, fingerprints = self._index.find(keys)
+            if self._in_flight:
+                flying = _index_of(self._in_flight).find(keys).requests
+                requests = np.where(flying > 0, flying, requests)
+            verdicts = self._verdicts_on(keys, requests)
+        heard = requests.copy()
+        heard[list(verdicts)] = [ruling.request_id for ruling in verdicts.values()]
+        return Known(requests, fingerprints, verdicts, heard)
+
+    def _verdicts_on(self, keys: Keys, requests: NDArray[np.uint32]) -> dict[int, Verdict]:
+        if not self._verdicts:
+            return {}
+        texts = keys.tobytes()
+        verdicts = ((at, self._verdicts.get(texts[at * KEY_BYTES : (at + 1) * KEY_BYTES])) for at in range(len(keys)))
+        return {at: ruling for at, ruling in verdicts if ruling and ruling.request_id > requests[at]}
+
+    def _learn(self, rows: Sequence[Row[Any]]) -> None:
+        for row in rows:
+            self._remember(request_of(row))
+            if row.state == "in_flight":
+                self._in_flight[row.id] = np.frombuffer(row.keys, KEY)
+            else:
+                self._in_flight.pop(row.id, None)
+        told = [row for row in rows if row.state in _TELLING]
+        if told:
+            self._tell(
+                np.frombuffer(b"".join(row.keys for row in told), KEY),
+                np.frombuffer(b"".join(row.fingerprints for row in told), np.uint64),
+                np.repeat(np.array([row.id for row in told], np.uint32), [row.size for row in told]),
+            )
+
+    def _remember(self, told: Request) -> None:
+        self.requests[told.id] = told
+        if told.state == "accepted":
+            self.last_accepted = max(self.last_accepted, told.id)
+
+    def _tell(self, keys: Keys, fingerprints: Fingerprints, requests: NDArray[np.uint32]) -> None:
+        """Let requests answer for their conversions, but for those that a later request answers for already."""
+        is_latest = self._index.find(keys).requests <= requests
+        self._index.add(keys[is_latest], fingerprints[is_latest], requests[is_latest])
+
+
+def _index_of(flying: Mapping[int, Keys]) -> KeyIndex:
+    index = KeyIndex()
+    requests = np.repeat(np.fromiter(flying, np.uint32), [len(keys) for keys in flying.values()])
+    index.add(np.concatenate(list(flying.values())), np.zeros(len(requests), np.uint64), requests)
+    return index

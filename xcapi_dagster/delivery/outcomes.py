@@ -1,0 +1,83 @@
+"""What the ledger says became of conversions, column-wise: the same after every run, whoever sent them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xcapi_dagster.delivery.keys import Keys
+from xcapi_dagster.delivery.memory import Memory
+from xcapi_dagster.delivery.records import Request
+from xcapi_dagster.delivery.standing import Standing, Standings
+
+_STATES: Mapping[Standing, tuple[str, str | None]] = {  # state, reason code
+    Standing.NEW: ("pending", None),
+    Standing.UNSURE: ("unknown", "unknown_outcome"),
+    Standing.ACCEPTED: ("accepted", None),
+    Standing.CHANGED: ("changed", "changed_after_acceptance"),
+    Standing.UNKNOWN: ("unknown", "unknown_outcome"),
+    Standing.HELD: ("held", "unknown_outcome"),
+    Standing.REJECTED: ("rejected", None),
+    Standing.ELSEWHERE: ("pending", None),
+    Standing.TOO_LATE: ("too_late", "too_late_to_deduplicate"),
+    Standing.GROUPED: ("pending", "api_group_held"),
+}
+
+Column = NDArray[np.object_]
+
+
+class Outcomes(NamedTuple):
+    """One entry per conversion in each column, None where there is nothing to say; times in seconds since 1970."""
+
+    state: Column
+    reason_code: Column
+    detail: Column
+    isolated_by: Column
+    request_id: Column
+    http_status: Column
+    debug_id: Column
+    first_sent_at: Column
+    settled_at: Column
+    by_this_run: NDArray[np.bool_]
+
+
+def outcomes(memory: Memory, keys: Keys, standings: Standings, run_id: str) -> Outcomes:
+    """What became of the conversions with these keys and standings, as seen by the run ``run_id``."""
+    standing, known = standings
+    states = np.array([_STATES[each][0] for each in Standing], object)
+    reason_code = np.array([_STATES[each][1] for each in Standing], object)[standing]
+    detail, isolated_by = np.full(len(keys), None, object), np.full(len(keys), None, object)
+    is_ruled = np.isin(standing, (Standing.REJECTED, Standing.GROUPED))
+    for position in np.flatnonzero(is_ruled).tolist():
+        ruling = known.verdicts[position]
+        detail[position], isolated_by[position] = ruling.detail, ruling.isolated_by
+        if standing[position] == Standing.REJECTED:
+            reason_code[position] = ruling.reason_code
+    is_unsent = np.isin(standing, (Standing.NEW, Standing.ELSEWHERE, Standing.TOO_LATE))
+    column = _columns(memory, np.where(is_unsent, 0, np.where(is_ruled, known.heard, known.requests)))
+    return Outcomes(
+        state=states[standing],
+        reason_code=reason_code,
+        detail=detail,
+        isolated_by=isolated_by,
+        request_id=column(lambda request: request.id),
+        http_status=column(lambda request: request.http_status),
+        debug_id=column(lambda request: request.debug_id),
+        first_sent_at=column(lambda request: request.first_sent_at),
+        settled_at=column(lambda request: request.settled_at),
+        by_this_run=column(lambda request: request.run_id == run_id).astype(bool),
+    )
+
+
+def _columns(memory: Memory, requests: NDArray[np.int64]) -> Callable[[Callable[[Request], Any]], Column]:
+    """What makes a column of one fact about the request of each conversion."""
+    ids, which = np.unique(requests, return_inverse=True)
+    of_requests = [memory.requests.get(int(request_id)) for request_id in ids]
+
+    def column(fact: Callable[[Request], Any]) -> Column:
+        values = np.empty(len(of_requests), object)
+        values[:] = [fact(request) if request else None for request in of_requests]
+        return values[which]
+
+    return column

@@ -1,0 +1,98 @@
+"""The rows of the ledger as values: requests, verdicts on single conversions, and what settles a request."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from sqlalchemy import Row
+
+RequestState = Literal["in_flight", "accepted", "refused", "not_processed", "unknown", "held"]
+# Refused by itself; refused by itself for a reason that may not be about it at all; refused with others.
+VerdictState = Literal["rejected", "suspected", "grouped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One POST as the ledger remembers it, without its conversions."""
+
+    id: int
+    state: RequestState
+    run_id: str
+    owner_id: int
+    size: int
+    first_sent_at: float
+    settled_at: float | None = None
+    http_status: int | None = None
+    debug_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of one conversion apart from the rest of its request."""
+
+    state: VerdictState
+    fingerprint: int
+    request_id: int
+    since: int  # the request with which X began to refuse it
+    reason_code: str
+    detail: str | None
+    isolated_by: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an answer means for a request: its new state, X's words, and the verdicts on single conversions."""
+
+    state: RequestState
+    http_status: int | None = None
+    debug_id: str | None = None
+    message: str | None = None
+    verdicts: Sequence[tuple[int, Verdict]] = ()  # position in the request, verdict
+    blocked_for: float | None = None
+    requests_left: int | None = None
+    resets_in: float | None = None  # seconds
+
+
+def request_of(row: Row[Any]) -> Request:
+    """The request that a row of that table tells of."""
+    return Request(
+        id=row.id,
+        state=row.state,
+        run_id=row.run_id,
+        owner_id=row.owner_id,
+        size=row.size,
+        first_sent_at=row.first_sent_at,
+        settled_at=row.settled_at,
+        http_status=row.http_status,
+        debug_id=row.debug_id,
+    )
+
+
+def verdict_of(row: Row[Any]) -> Verdict:
+    """The verdict that a row of that table tells of."""
+    return Verdict(
+        state=row.state,
+        fingerprint=row.fingerprint & 0xFFFF_FFFF_FFFF_FFFF,
+        request_id=row.request_id,
+        since=row.since,
+        reason_code=row.reason_code,
+        detail=row.detail,
+        isolated_by=row.isolated_by,
+        at=row.at,
+    )
+
+
+def columns_of(verdict: Verdict) -> dict[str, Any]:
+    """The columns that hold ``verdict``: `verdict_of` the other way round."""
+    return {
+        "fingerprint": int(np.uint64(verdict.fingerprint).astype(np.int64)),
+        "request_id": verdict.request_id,
+        "since": verdict.since,
+        "state": verdict.state,
+        "reason_code": verdict.reason_code,
+        "detail": verdict.detail,
+        "isolated_by": verdict.isolated_by,
+        "at": verdict.at,
+    }

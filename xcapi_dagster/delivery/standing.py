@@ -1,0 +1,111 @@
+"""Where each conversion stands, from what the ledger knows of it, its age and the stated policy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xcapi_dagster.contract import DEDUPLICATION_HOURS
+from xcapi_dagster.delivery.keys import Fingerprints, Keys
+from xcapi_dagster.delivery.memory import Known, Memory
+from xcapi_dagster.delivery.records import Request, Verdict
+
+# X counts its 48 hours from when it received an event; a request may be on its way for a while.
+HORIZON_SECONDS = (DEDUPLICATION_HOURS - 4) * 3600.0
+
+_FINGERPRINT_VERSION_SHIFT = np.uint64(56)  # a fingerprint's upper byte is the normalizer's version
+
+
+class Standing(IntEnum):
+    """What to do with a conversion, or what became of it."""
+
+    NEW = 0  # may be sent
+    UNSURE = 1  # its request's answer never came; may be sent once more
+    ACCEPTED = 2
+    CHANGED = 3  # accepted, and different since
+    UNKNOWN = 4  # the answer never came, and the policy is to hold
+    HELD = 5  # an operator must decide
+    REJECTED = 6
+    ELSEWHERE = 7  # it is being sent
+    TOO_LATE = 8  # X could not deduplicate it against the pixel's copy
+    GROUPED = 9  # refused together with others; may be sent in a small batch
+
+
+# In the order in which to send: what is in doubt grows old, and what was refused may be refused for long.
+SENDABLE = (Standing.UNSURE, Standing.NEW, Standing.GROUPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the account's owner decided about doubtful orders."""
+
+    on_unknown: Literal["resend", "hold"]
+    pixel_also_fires: bool
+
+
+class Standings(NamedTuple):
+    """Per conversion: a `Standing`, and what the ledger knows about it."""
+
+    standing: NDArray[np.uint8]
+    known: Known
+
+
+def standings(
+    memory: Memory,
+    keys: Keys,
+    fingerprints: Fingerprints,
+    times: NDArray[np.int64],
+    policy: Policy,
+    now: float,
+) -> Standings:
+    """The standing of each conversion, of which ``times`` are in milliseconds since 1970 and ``now`` in seconds."""
+    known = memory.look_up(keys)
+    ids, which = np.unique(known.requests, return_inverse=True)
+    of_requests = [_of_request(memory.requests.get(int(request_id)), policy, now) for request_id in ids]
+    standing = np.array(of_requests, np.uint8)[which]
+    too_late = (now - times / 1000 > HORIZON_SECONDS) if policy.pixel_also_fires else np.zeros(len(keys), bool)
+    differs = _differs(fingerprints, known.fingerprints)
+    standing[(standing == Standing.ACCEPTED) & differs] = Standing.CHANGED
+    standing[np.isin(standing, (Standing.UNSURE, Standing.UNKNOWN)) & (differs | too_late)] = Standing.HELD
+    _apply_verdicts(known.verdicts, fingerprints, standing, memory.last_accepted)
+    standing[too_late & np.isin(standing, (Standing.NEW, Standing.GROUPED))] = Standing.TOO_LATE
+    return Standings(standing, known)
+
+
+def _of_request(request: Request | None, policy: Policy, now: float) -> Standing:
+    if request is None:
+        return Standing.NEW
+    if request.state == "accepted":
+        return Standing.ACCEPTED
+    if request.state == "in_flight":
+        return Standing.ELSEWHERE
+    if request.state == "unknown" and now - request.first_sent_at < HORIZON_SECONDS:
+        return Standing.UNSURE if policy.on_unknown == "resend" else Standing.UNKNOWN
+    return Standing.HELD
+
+
+def _differs(fingerprints: Fingerprints, sent: Fingerprints) -> NDArray[np.bool_]:
+    """Whether the order is another than was sent: another version of the normalizer is no change of the order."""
+    is_same_version = (fingerprints >> _FINGERPRINT_VERSION_SHIFT) == (sent >> _FINGERPRINT_VERSION_SHIFT)
+    differs: NDArray[np.bool_] = (fingerprints != sent) & is_same_version
+    return differs
+
+
+def _apply_verdicts(
+    verdicts: Mapping[int, Verdict], fingerprints: Fingerprints, standing: NDArray[np.uint8], last_accepted: int
+) -> None:
+    """Let a verdict count where it is about the order as it is now. A group that is in doubt and must wait, waits.
+
+    A suspected row is rejected as soon as X accepted any other since it began to refuse this one: until then, what X
+    refuses may be everything.
+    """
+    for position, ruling in verdicts.items():
+        if ruling.fingerprint != int(fingerprints[position]):
+            continue
+        if ruling.state == "rejected" or (ruling.state == "suspected" and last_accepted > ruling.since):
+            standing[position] = Standing.REJECTED
+        elif standing[position] in (Standing.NEW, Standing.UNSURE):
+            standing[position] = Standing.GROUPED

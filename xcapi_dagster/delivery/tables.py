@@ -1,0 +1,109 @@
+"""The ledger's tables, the same on SQLite and PostgreSQL.
+
+One row per request: its conversions' keys and fingerprints are blobs in the order of the body, because a row per
+conversion would rewrite hundreds of B-tree pages for each batch. Times are seconds since 1970, UTC.
+No identifier, token or body is stored; keys are keyed hashes.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in INTEGER keys alone
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# Who may hold requests in flight: one row per run, alive while its lease lasts.
+owner = Table(
+    "owner",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("run_id", String(64), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("boot", String(64), nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("lease_until", Double, nullable=False),
+)
+
+request = Table(
+    "request",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("revision", BigInteger, nullable=False),  # of the ledger when this row last changed
+    Column("account", String(64), nullable=False),
+    Column("scope", String(255), nullable=False),
+    Column("partition", String(255), nullable=False),
+    Column("run_id", String(64), nullable=False),
+    Column("owner_id", ForeignKey("owner.id"), nullable=False),
+    Column("parent_id", _Id),  # the request whose conversions these were
+    Column("state", String(16), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("keys", LargeBinary, nullable=False),
+    Column("fingerprints", LargeBinary, nullable=False),
+    Column("first_sent_at", Double, nullable=False),  # when any of these was first possibly sent
+    Column("claimed_at", Double, nullable=False),
+    Column("settled_at", Double),
+    Column("http_status", Integer),
+    Column("debug_id", String(64)),
+    Column("message", Text),  # what X said, redacted
+    Index("request_by_revision", "scope", "revision"),
+    Index("request_by_partition", "scope", "partition"),
+    Index("request_in_flight", "state", "account"),
+)
+
+# What became of one conversion when that differs from its request's outcome.
+verdict = Table(
+    "verdict",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("scope", String(255), nullable=False),
+    Column("key", LargeBinary(16), nullable=False),
+    Column("fingerprint", BigInteger, nullable=False),  # reinterpreted as signed
+    Column("request_id", ForeignKey("request.id"), nullable=False),
+    Column("since", _Id, nullable=False),  # the request with which X began to refuse it
+    Column("state", String(16), nullable=False),
+    Column("reason_code", String(64), nullable=False),
+    Column("detail", Text),
+    Column("isolated_by", String(16)),
+    Column("at", Double, nullable=False),
+    Index("verdict_by_revision", "scope", "revision"),
+)
+
+# What settled requests used of an account's limit, in slices of time; those in flight count from `request`.
+spending = Table(
+    "spending",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("slice", BigInteger, primary_key=True, autoincrement=False),
+    Column("events", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+)
+
+# What X said about an account's limit.
+allowance = Table(
+    "allowance",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("blocked_until", Double, nullable=False),
+    Column("requests_left", BigInteger),
+    Column("resets_at", Double),
+)
