@@ -1,0 +1,144 @@
+"""The first stage: the orders of a partition become conversions ready to send, and rejections.
+
+Raw e-mail addresses and phone numbers are in memory here, one chunk at a time, and nowhere else.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from upath import UPath
+
+from xcapi_dagster.conversions.duplicates import Duplicates, duplicate_rejections
+from xcapi_dagster.conversions.prepare import Rules, prepare
+from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTIONS
+from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
+from xcapi_dagster.partitions import Partition
+from xcapi_dagster.warehouse import Warehouse
+
+_FACTS = b"xcapi.prepared"  # key of the counts in the conversions file's metadata
+_IDENTIFIERS = ("twclid", "hashed_email", "hashed_phone_number", "ip_address", "user_agent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What became of the orders read, before anything is sent; ``with_identifier`` counts among those ready."""
+
+    read: int = 0
+    invalid: int = 0
+    suppressed: int = 0
+    duplicate: int = 0
+    ready: int = 0
+    with_identifier: Mapping[str, int]
+
+    @classmethod
+    def of_file(cls, outputs: Outputs, partition: str) -> "Prepared":
+        """What the conversions file of ``partition`` says of itself."""
+        with parquet_file(outputs.path("conversions", partition)) as parquet:
+            return cls(**json.loads(parquet.metadata.metadata[_FACTS]))
+
+
+def prepare_partition(partition: Partition, warehouse: Warehouse, rules: Rules, outputs: Outputs) -> Prepared:
+    """Write the conversions and the invalid orders of ``partition``; returns the counts, which add up.
+
+    Raises WarehouseError when the orders could not be read to the end: then no file was changed.
+    """
+    with (
+        outputs.writing("conversions", partition.key) as conversions,
+        outputs.writing("invalid", partition.key) as invalid,
+    ):
+        duplicates = Duplicates()
+        with _PartitionFiles(conversions, invalid) as files:
+            for orders in warehouse.read(partition.start, partition.end):
+                prepared = prepare(orders, files.read, rules)
+                duplicates.add(prepared.versions)
+                files.write(prepared.conversions, prepared.rejections, read=len(orders))
+        losers = duplicates.losers()
+        return _without(losers, conversions, invalid, files.read) if len(losers) else files.prepared
+
+
+class _PartitionFiles:
+    """The two files of a partition, growing chunk by chunk, and the counts of what is in them."""
+
+    def __init__(self, conversions: UPath, invalid: UPath) -> None:
+        self._paths = (conversions, invalid)
+        self._stack = ExitStack()
+        self._tally = Counter[str]()
+
+    def __enter__(self) -> Self:
+        conversions, invalid = self._paths
+        self._conversions = self._stack.enter_context(parquet_writer(conversions, CONVERSIONS))
+        self._invalid = self._stack.enter_context(parquet_writer(invalid, REJECTIONS))
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._conversions.add_key_value_metadata({_FACTS: json.dumps(asdict(self.prepared)).encode()})
+        self._stack.__exit__(*raised)
+
+    def write(self, conversions: pa.Table, rejections: pa.Table, *, read: int) -> None:
+        """Add a chunk: all rejections of an order are in the same one."""
+        self._conversions.write_table(conversions)
+        self._invalid.write_table(rejections)
+        states = _states(rejections)
+        self._tally.update(read=read, ready=len(conversions), **states)
+        for identifier in _IDENTIFIERS:
+            self._tally[identifier] += len(conversions) - conversions[identifier].null_count
+
+    @property
+    def read(self) -> int:
+        """Orders so far."""
+        return self._tally["read"]
+
+    @property
+    def prepared(self) -> Prepared:
+        """The counts so far."""
+        counts = {field.name: self._tally[field.name] for field in fields(Prepared) if field.name != "with_identifier"}
+        return Prepared(**counts, with_identifier={name: self._tally[name] for name in _IDENTIFIERS})
+
+
+def _states(rejections: pa.Table) -> dict[str, int]:
+    """How many orders are invalid, suppressed and duplicate, each in the first of these that a reason gives."""
+    rows = rejections["row"].to_numpy()
+    severities = rejections["severity"].to_numpy(zero_copy_only=False)
+    is_duplicate = rejections["reason_code"].to_numpy(zero_copy_only=False) == "duplicate_order"
+    duplicate = np.unique(rows[is_duplicate])
+    invalid = np.setdiff1d(rows[(severities == "rejected") & ~is_duplicate], duplicate)
+    suppressed = np.setdiff1d(rows[severities == "suppressed"], invalid)
+    return {"invalid": len(invalid), "suppressed": len(suppressed), "duplicate": len(duplicate)}
+
+
+def _without(losers: NDArray[np.int64], conversions: UPath, invalid: UPath, read: int) -> Prepared:
+    """Write both files anew with the older versions of orders as duplicates: the latest version alone decides."""
+    old = tuple(path.with_name(f"{path.name}.all") for path in (conversions, invalid))
+    conversions.rename(old[0])
+    invalid.rename(old[1])
+    lost = pa.array(losers)
+    try:
+        with _PartitionFiles(conversions, invalid) as files, parquet_file(old[0]) as all_, parquet_file(old[1]) as bad:
+            for group in range(all_.num_row_groups):
+                chunk = all_.read_row_group(group)
+                loses = pc.is_in(chunk["row"], lost)
+                files.write(chunk.filter(pc.invert(loses)), duplicate_rejections(chunk.filter(loses)), read=0)
+            for group in range(bad.num_row_groups):
+                chunk = bad.read_row_group(group)
+                loses = pc.is_in(chunk["row"], lost)
+                unsent = chunk.filter(pc.and_(loses, pc.not_equal(chunk["severity"], "degraded")))
+                kept = [chunk.filter(pc.invert(loses)), duplicate_rejections(_one_per_row(unsent))]
+                files.write(CONVERSIONS.empty_table(), pa.concat_tables(kept), read=0)
+            files.write(CONVERSIONS.empty_table(), REJECTIONS.empty_table(), read=read)
+        return files.prepared
+    finally:
+        for path in old:
+            path.unlink(missing_ok=True)
+
+
+def _one_per_row(rejections: pa.Table) -> pa.Table:
+    _, first = np.unique(rejections["row"].to_numpy(), return_index=True)
+    return rejections.take(pa.array(np.sort(first)))

@@ -1,0 +1,74 @@
+"""`rejection_report`: one row per (order, reason), with what to do about it; as Parquet and as CSV."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+from upath import UPath
+
+from xcapi_dagster.conversions.reasons import reason
+from xcapi_dagster.conversions.schema import REJECTION_REPORT
+from xcapi_dagster.delivery.outcomes import Outcomes
+from xcapi_dagster.outputs import parquet_file
+
+# What makes a spreadsheet read a cell as a formula (OWASP, "CSV injection"), full-width forms included.
+_FORMULA = r"^(\s*[=+\-@\t\r\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
+
+
+def validation_rejections(rejections: pa.Table) -> pa.Table:
+    """The reasons that the transform found, as rows of the report."""
+    columns = [
+        rejections[field.name].cast(field.type) if field.name in rejections.column_names else _nulls(field, rejections)
+        for field in REJECTION_REPORT
+    ]
+    return pa.table(columns, schema=REJECTION_REPORT)
+
+
+def delivery_rejections(conversions: pa.Table, outcomes: Outcomes) -> pa.Table:
+    """The conversions that X rejected or that are in doubt, as rows of the report; ``outcomes`` are in their order."""
+    positions = np.flatnonzero(outcomes.reason_code != None)  # noqa: E711 - element by element
+    told = conversions.take(pa.array(positions))
+    reasons = [reason(code) for code in outcomes.reason_code[positions]]
+    known = {
+        "stage": [reason.stage for reason in reasons],
+        "severity": [reason.severity for reason in reasons],
+        "reason_code": outcomes.reason_code[positions],
+        "detail": outcomes.detail[positions],
+        "fix": [reason.fix for reason in reasons],
+        "isolated_by": outcomes.isolated_by[positions],
+        "request_id": outcomes.request_id[positions],
+        "debug_id": outcomes.debug_id[positions],
+    }
+    columns = [
+        pa.array(known[field.name], field.type)
+        if field.name in known
+        else (told[field.name] if field.name in told.column_names else _nulls(field, told))
+        for field in REJECTION_REPORT
+    ]
+    return pa.table(columns, schema=REJECTION_REPORT)
+
+
+def write_csv(report: UPath, target: UPath) -> None:
+    """Write the report's Parquet as CSV that is inert in a spreadsheet."""
+    options = csv.WriteOptions(quoting_style="all_valid")
+    with (
+        parquet_file(report) as parquet,
+        target.open("wb") as file,
+        csv.CSVWriter(file, REJECTION_REPORT, write_options=options) as writer,
+    ):
+        for group in range(parquet.num_row_groups):
+            writer.write_table(_inert(parquet.read_row_group(group)))
+
+
+def _inert(table: pa.Table) -> pa.Table:
+    columns = [
+        pc.replace_substring_regex(table[field.name], _FORMULA, r"'\1")
+        if pa.types.is_string(field.type)
+        else table[field.name]
+        for field in table.schema
+    ]
+    return pa.table(columns, schema=table.schema)
+
+
+def _nulls(field: pa.Field, like: pa.Table) -> pa.Array:
+    return pa.nulls(len(like), field.type)
