@@ -4,7 +4,7 @@
     * ConfigurationError    correct a setting; nothing was read, sent or written
     * WarehouseError        the orders could not be read; nothing was sent, a re-run starts afresh
     * LedgerError           the ledger cannot be used or trusted; nothing is sent until that is mended
-    * DeliveryHaltedError        X refused something that is not about rows, or delivery had to stop; the rest is pending
+    * DeliveryHaltedError        X refused something that is not about rows, or delivery stopped; the rest waits
     * ContractError         this package broke its own contract between two stages; report it
 
 Bad rows are never an exception: they become rejections, one row per (order, reason). No message ever holds

@@ -187,14 +187,14 @@ def from_environment(environ: Mapping[str, str], **given: Any) -> Settings:
     Raises ConfigurationError, in one line that names every variable to set or to correct, and no value.
     """
     values: dict[str, Any] = {}
+    given = {field: value for field, value in given.items() if value is not None}
     demo = is_demo(environ) and not given.keys() & {"warehouse_url", "account_id", "pixel_id", "api_url"}
     if demo:
-        values |= DEMO | {"home": Path(".xcapi").absolute(), "api_url": None}
+        values |= {**DEMO, "home": Path(".xcapi").absolute(), "api_url": None}
     for field, variable in VARIABLES.items():
         if text := environ.get(variable, "").strip(" \t"):
             values[field] = text
-    values |= {field: value for field, value in given.items() if value is not None}
-    return _checked(_with_places(values))
+    return _checked(_with_places(values | given))
 
 
 def _with_places(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""A deployable Dagster project with one component instance, `purchases`, configured by the environment."""

@@ -1,0 +1,53 @@
+"""What the package offers by name, and how it is installed."""
+
+import importlib.metadata
+import tomllib
+from pathlib import Path
+
+import xcapi_dagster
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_public_names_are_the_documented_ones() -> None:
+    """`__all__` is what users may rely on; a change of it is a change for them."""
+    assert sorted(xcapi_dagster.__all__) == [
+        "ConfigurationError",
+        "ContractError",
+        "DeliveryHaltedError",
+        "LedgerError",
+        "Sandbox",
+        "Settings",
+        "WarehouseError",
+        "XConversionsComponent",
+        "XConversionsError",
+        "build_daily_schedule",
+        "build_x_conversions_assets",
+        "from_environment",
+    ]
+    assert all(hasattr(xcapi_dagster, name) for name in xcapi_dagster.__all__)
+
+
+def test_every_error_is_this_packages_own() -> None:
+    """One tree: whoever catches the root catches all."""
+    errors = [getattr(xcapi_dagster, name) for name in xcapi_dagster.__all__ if name.endswith("Error")]
+    assert len(errors) == 6
+    assert all(issubclass(error, xcapi_dagster.XConversionsError) for error in errors)
+
+
+def test_the_package_is_typed_and_versioned() -> None:
+    """Type checkers find the marker; the version is the installed one."""
+    assert (ROOT / "xcapi_dagster" / "py.typed").exists()
+    assert xcapi_dagster.__version__ == importlib.metadata.version("xcapi-dagster")
+
+
+def test_what_is_installed_is_pinned_without_an_address() -> None:
+    """The lock file has a version for everything and the address of no registry."""
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line.strip()]
+    assert all("==" in line for line in lines)
+    assert not any("://" in line or line.startswith("-") for line in lines)
+    pinned = {line.split("==")[0].split("[")[0].lower() for line in lines}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + [name for extra in project["optional-dependencies"].values() for name in extra]
+    names = {name.split(">")[0].split("<")[0].split("[")[0].strip().lower() for name in wanted}
+    assert names <= pinned

@@ -1,0 +1,195 @@
+"""The assets of one component instance: conversions, and from one step upload results and rejection report."""
+
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from xcapi_dagster import checks, resources
+from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTION_REPORT, UPLOAD_RESULTS
+from xcapi_dagster.delivery.deliver import Delivery
+from xcapi_dagster.errors import ConfigurationError, ContractError, DeliveryHaltedError, XConversionsError
+from xcapi_dagster.metadata import column_schema, of_prepared, of_uploaded
+from xcapi_dagster.partitions import Partition
+from xcapi_dagster.partitions.prepare import Prepared, prepare_partition
+from xcapi_dagster.partitions.upload import Uploaded, upload_partition
+from xcapi_dagster.settings import Settings
+
+ORDERS_GROUP = "warehouse"
+INSTANCE_TAG = "xcapi/instance"
+_HISTORY_AFTER = timedelta(days=4)  # a partition that ended longer ago is history: the look-back covers the others
+
+
+def build_x_conversions_assets(
+    settings: Settings,
+    partitions_def: dg.TimeWindowPartitionsDefinition | None = None,
+    *,
+    partitions_per_run: int = 30,
+) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """The assets `<name>/conversions`, `<name>/upload_results` and `<name>/rejection_report`, and the orders' spec.
+
+    For projects without `dg`: `dg.Definitions(assets=build_x_conversions_assets(from_environment(os.environ)))`.
+    Partitions are daily from the settings' start date, in their time zone, unless ``partitions_def`` is given; a
+    backfill gives each run ``partitions_per_run`` of them.
+    """
+    partitions_def = partitions_def or dg.DailyPartitionsDefinition(
+        start_date=settings.start_date.isoformat(), timezone=settings.timezone
+    )
+    policy = dg.BackfillPolicy.multi_run(partitions_per_run)
+    orders = dg.AssetSpec(
+        dg.AssetKey([ORDERS_GROUP, f"{settings.name}_orders"]),
+        description="The table or query that the orders come from. Nothing of it is stored.",
+        group_name=settings.name,
+        kinds={"table"},
+    )
+    return [
+        orders,
+        _conversions(settings, partitions_def, policy, orders.key),
+        _upload(settings, partitions_def, policy),
+    ]
+
+
+def pool_of(settings: Settings) -> str:
+    """The pool of the upload step, one for each ads account."""
+    return f"x_ads_{settings.account_id}"
+
+
+def _conversions(
+    settings: Settings,
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    policy: dg.BackfillPolicy,
+    orders: dg.AssetKey,
+) -> dg.AssetsDefinition:
+    key = dg.AssetKey([settings.name, "conversions"])
+
+    @dg.asset(
+        key=key,
+        deps=[orders],
+        partitions_def=partitions_def,
+        backfill_policy=policy,
+        group_name=settings.name,
+        kinds={"pandas", "parquet"},
+        tags={INSTANCE_TAG: settings.name},
+        description="Orders that X can take, normalized and hashed; the orders that it cannot, with reasons, beside.",
+        check_specs=checks.specs_of_conversions(key),
+        metadata={"dagster/column_schema": column_schema(CONVERSIONS)},
+    )
+    def conversions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster reads it
+        with sanitized():
+            warehouse, outputs = resources.warehouse_of(settings), resources.outputs_of(settings)
+            rules = resources.rules_of(settings, datetime.now(UTC))
+            done: dict[str, Prepared] = {}
+            for partition in _partitions(context, partitions_def):
+                done[partition.key] = prepared = prepare_partition(partition, warehouse, rules, outputs)
+                context.log.info("%s: %d orders read, %d ready to send", partition.key, prepared.read, prepared.ready)
+                metadata = of_prepared(prepared, outputs.path("conversions", partition.key))
+                context.add_asset_metadata(metadata, asset_key=key, partition_key=partition.key)
+            if without_time := warehouse.count_without_time():
+                context.log.warning("%d orders have no ordered_at: they belong to no partition", without_time)
+        return dg.MaterializeResult(asset_key=key, check_results=[checks.identifier_coverage(key, done)])
+
+    return conversions
+
+
+def _upload(
+    settings: Settings, partitions_def: dg.TimeWindowPartitionsDefinition, policy: dg.BackfillPolicy
+) -> dg.AssetsDefinition:
+    results = dg.AssetKey([settings.name, "upload_results"])
+    report = dg.AssetKey([settings.name, "rejection_report"])
+    shared: dict[str, Any] = {
+        "deps": [dg.AssetKey([settings.name, "conversions"])],
+        "group_name": settings.name,
+        "tags": {INSTANCE_TAG: settings.name},
+    }
+
+    @dg.multi_asset(
+        name=f"{settings.name}_upload",
+        specs=[
+            dg.AssetSpec(
+                results,
+                description="What became of every conversion, and the request that decided it.",
+                kinds={"parquet"},
+                metadata={"dagster/column_schema": column_schema(UPLOAD_RESULTS)},
+                **shared,
+            ),
+            dg.AssetSpec(
+                report,
+                description="Every order that was not accepted as it was, why, and how to mend it.",
+                kinds={"parquet", "csv"},
+                metadata={"dagster/column_schema": column_schema(REJECTION_REPORT)},
+                **shared,
+            ),
+        ],
+        check_specs=checks.specs_of_report(report),
+        partitions_def=partitions_def,
+        backfill_policy=policy,
+        pool=pool_of(settings),
+    )
+    def upload(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+        with sanitized():
+            partitions = _partitions(context, partitions_def)
+            uploaded = _upload_partitions(context, settings, partitions)
+            outputs = resources.outputs_of(settings)
+            for key, outcome in uploaded.items():
+                for asset, path in (
+                    (results, outputs.path("upload_results", key)),
+                    (report, outputs.path("rejection_report", key)),
+                ):
+                    context.add_asset_metadata(of_uploaded(outcome, path), asset_key=asset, partition_key=key)
+            counts = {key: outcome.counts for key, outcome in uploaded.items()}
+            verdicts = [checks.counts_add_up(report, counts), checks.rejection_rate(report, counts)]
+        yield dg.MaterializeResult(asset_key=report, check_results=verdicts)
+        with sanitized():
+            if halted := next((outcome.halted for outcome in uploaded.values() if outcome.halted), None):
+                raise DeliveryHaltedError(halted)
+        yield dg.MaterializeResult(asset_key=results)
+
+    return upload
+
+
+def _upload_partitions(
+    context: dg.AssetExecutionContext, settings: Settings, partitions: Sequence[Partition]
+) -> dict[str, Uploaded]:
+    """What became of each partition. One that cannot be sent leaves those after it pending, with their files."""
+    outputs = resources.outputs_of(settings)
+    is_history = partitions[-1].end < datetime.now(UTC) - _HISTORY_AFTER
+    terms = resources.terms_of(settings, is_history=is_history)
+    uploaded: dict[str, Uploaded] = {}
+    with resources.api_client_of(settings) as client, resources.ledger_of(settings, context.run.run_id) as ledger:
+        delivery = Delivery(ledger, client, terms)
+        for partition in partitions:
+            uploaded[partition.key] = outcome = upload_partition(partition.key, ledger, delivery, terms.policy, outputs)
+            told = ", ".join(f"{count} {name}" for name, count in outcome.counts.as_dict().items() if count)
+            context.log.info("%s: %s", partition.key, told or "no orders")
+    return uploaded
+
+
+def _partitions(
+    context: dg.AssetExecutionContext, partitions_def: dg.TimeWindowPartitionsDefinition
+) -> list[Partition]:
+    """The partitions of this run, in order."""
+    windows = {key: partitions_def.time_window_for_partition_key(key) for key in context.partition_keys}
+    return [Partition(key, window.start.astimezone(UTC), window.end.astimezone(UTC)) for key, window in windows.items()]
+
+
+@contextmanager
+def sanitized() -> Iterator[None]:
+    """Lets nothing out but this package's own messages: other exceptions may hold values of rows.
+
+    What somebody must mend is not retried. An unexpected exception is told by its type and place alone.
+    """
+    try:
+        yield
+    except XConversionsError as error:
+        can_retry = not isinstance(error, ConfigurationError | DeliveryHaltedError)
+        raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=can_retry) from None
+    except (dg.DagsterExecutionInterruptedError, dg.DagsterError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"unexpected {type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        raise ContractError(f"{told}; its message is kept back because it may hold personal data") from None

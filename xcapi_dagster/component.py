@@ -1,0 +1,75 @@
+"""`XConversionsComponent`: one pixel's assets and schedule, from a `defs.yaml`."""
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime, time
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from xcapi_dagster.assets import build_x_conversions_assets
+from xcapi_dagster.schedules import CRON, LOOK_BACK, build_daily_schedule
+from xcapi_dagster.settings import Settings, from_environment
+
+_PARTITIONS: Mapping[str, Callable[..., dg.TimeWindowPartitionsDefinition]] = {
+    "hourly": dg.HourlyPartitionsDefinition,
+    "daily": dg.DailyPartitionsDefinition,
+    "weekly": dg.WeeklyPartitionsDefinition,
+    "monthly": dg.MonthlyPartitionsDefinition,
+}
+
+
+class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
+    """Deliver purchases from a warehouse to one pixel of the X Ads Conversion API, day by day.
+
+    What is not given here is read from the environment; credentials always are. Ids are safest there too: a template
+    turns `12345` into a number and `1e5` into a float.
+    """
+
+    name: str = Field(default="purchases", description="First part of the assets' keys.")
+    partitions: Literal["hourly", "daily", "weekly", "monthly"] = "daily"
+    partitions_per_run: int = Field(default=30, ge=1, description="How many partitions of a backfill share a run.")
+    cron: str = Field(default=CRON, description="When the schedule runs, in the partitions' time zone.")
+    look_back: int = Field(default=LOOK_BACK, ge=1, description="How many partitions the schedule looks at each time.")
+    warehouse_url: str | None = Field(default=None, description="XCAPI_WAREHOUSE_URL")
+    orders: str | None = Field(default=None, description="XCAPI_ORDERS: a table, or a path ending in .sql")
+    ledger_url: str | None = Field(default=None, description="XCAPI_LEDGER_URL")
+    output_url: str | None = Field(default=None, description="XCAPI_OUTPUT_URL")
+    start_date: str | None = Field(default=None, description="XCAPI_START_DATE: the first partition")
+    timezone: str | None = Field(default=None, description="XCAPI_TIMEZONE: of the partitions")
+    source_timezone: str | None = Field(default=None, description="XCAPI_SOURCE_TIMEZONE: of timestamps without a zone")
+    default_country: str | None = Field(default=None, description="XCAPI_DEFAULT_COUNTRY")
+    default_currency: str | None = Field(default=None, description="XCAPI_DEFAULT_CURRENCY")
+    pixel_also_fires: bool | None = Field(default=None, description="XCAPI_PIXEL_ALSO_FIRES")
+    on_unknown: Literal["resend", "hold"] | None = Field(default=None, description="XCAPI_ON_UNKNOWN")
+    unknown_consent: Literal["suppress", "send"] | None = Field(default=None, description="XCAPI_UNKNOWN_CONSENT")
+    allow_ip_user_agent_only: bool | None = Field(default=None, description="XCAPI_ALLOW_IP_USER_AGENT_ONLY")
+    events_per_15_min: int | None = Field(default=None, description="XCAPI_EVENTS_PER_15_MIN")
+    requests_per_min: int | None = Field(default=None, description="XCAPI_REQUESTS_PER_MIN")
+    senders: int | None = Field(default=None, description="XCAPI_SENDERS: the most requests at once")
+    api_url: str | None = Field(default=None, description="X_ADS_API_URL")
+    api_version: str | None = Field(default=None, description="X_ADS_API_VERSION")
+    account_id: str | None = Field(default=None, description="X_ADS_ACCOUNT_ID")
+    pixel_id: str | None = Field(default=None, description="X_ADS_PIXEL_ID")
+    event_id: str | None = Field(default=None, description="X_ADS_EVENT_ID: of orders without an event_id of their own")
+
+    def settings(self) -> Settings:
+        """The settings of this instance: the values given here, else the environment's. Raises ConfigurationError."""
+        given: dict[str, Any] = {
+            field: getattr(self, field) for field in type(self).model_fields if field in Settings.model_fields
+        }
+        return from_environment(os.environ, **given)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
+        """The instance's assets, checks and schedule."""
+        settings = self.settings()
+        partitions_def = _PARTITIONS[self.partitions](
+            start_date=datetime.combine(settings.start_date, time.min), timezone=settings.timezone
+        )
+        assets = build_x_conversions_assets(settings, partitions_def, partitions_per_run=self.partitions_per_run)
+        selection = dg.AssetSelection.assets(
+            *[key for asset in assets if isinstance(asset, dg.AssetsDefinition) for key in asset.keys]
+        )
+        schedule = build_daily_schedule(self.name, selection, partitions_def, cron=self.cron, look_back=self.look_back)
+        return dg.Definitions(assets=assets, schedules=[schedule])

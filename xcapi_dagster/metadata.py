@@ -1,0 +1,45 @@
+"""What the assets show in Dagster: the same numeric keys for every partition, so that Dagster plots them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+from upath import UPath
+
+from xcapi_dagster.partitions.prepare import Prepared
+from xcapi_dagster.partitions.upload import Uploaded
+
+_REASONS_SHOWN = 10
+
+
+def column_schema(schema: pa.Schema) -> dg.TableSchema:
+    """An Arrow schema as Dagster shows it."""
+    return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in schema])
+
+
+def of_prepared(prepared: Prepared, path: UPath) -> Mapping[str, Any]:
+    """Counts and identifier coverage of a partition's conversions, and where they are."""
+    return {
+        "read": prepared.read,
+        "invalid": prepared.invalid,
+        "suppressed": prepared.suppressed,
+        "duplicate": prepared.duplicate,
+        "dagster/partition_row_count": prepared.ready,
+        **{f"with_{identifier}": count for identifier, count in prepared.with_identifier.items()},
+        "path": dg.MetadataValue.path(str(path)),
+    }
+
+
+def of_uploaded(uploaded: Uploaded, path: UPath) -> Mapping[str, Any]:
+    """The counts of a partition, which add up, and its most frequent reasons."""
+    rows = [
+        f"| {count} | {severity} | `{code}` |"
+        for (severity, code), count in uploaded.reasons.most_common(_REASONS_SHOWN)
+    ]
+    table = "\n".join(["| orders | severity | reason |", "| ---: | --- | --- |", *rows]) if rows else "No rejections."
+    return {
+        **uploaded.counts.as_dict(),
+        "rejections": dg.MetadataValue.md(table),
+        "path": dg.MetadataValue.path(str(path)),
+    }

@@ -1,0 +1,39 @@
+"""The daily schedule: yesterday's orders, and once more those of the days before, for orders that arrived late."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+LOOK_BACK = 3  # partitions; re-running is free, since nothing that was accepted is sent again
+CRON = "0 2 * * *"  # in the partitions' time zone: the day before is complete, and its youngest orders are 2 h old
+
+
+def build_daily_schedule(
+    name: str,
+    assets: dg.AssetSelection,
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    cron: str = CRON,
+    look_back: int = LOOK_BACK,
+) -> dg.ScheduleDefinition:
+    """A schedule that runs the latest ``look_back`` partitions, the newest first. It is stopped until you start it.
+
+    A new installation must send nothing by itself.
+    """
+    job = dg.define_asset_job(f"{name}_daily", assets)
+
+    @dg.schedule(
+        job=job,
+        name=f"{name}_daily",
+        cron_schedule=cron,
+        execution_timezone=partitions_def.timezone,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description=f"Sends the latest partition and looks at the {look_back - 1} before it for late orders.",
+    )
+    def daily(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        now = context.scheduled_execution_time
+        keys = partitions_def.get_partition_keys(current_time=now)[-look_back:]
+        for key in reversed(keys):
+            yield dg.RunRequest(run_key=f"{now:%Y-%m-%dT%H:%M}|{key}", partition_key=key)
+
+    return daily
