@@ -25,7 +25,7 @@ CHECKS: Sequence[tuple[str, Sequence[str]]] = (
     ("format", ("ruff", "format", "--check", ".")),
     ("lint", ("ruff", "check", ".")),
     ("types", ("mypy",)),
-    ("import rules", ("lint-imports",)),
+    ("import rules", ("lint-imports", "--no-cache")),
     ("definitions", ("dg", "check", "defs")),
 )
 TESTS = ("pytest", "--cov", "--cov-report=term", "-n", "2", "--dist", "worksteal")

@@ -1,0 +1,189 @@
+"""`xcapi` from outside: real processes, a real warehouse, a real server, and what is left on disk."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from xcapi_dagster.sandbox import Sandbox
+from xcapi_dagster.settings import DEMO, VARIABLES
+
+pytestmark = pytest.mark.slow
+
+DAY = "2026-11-20"
+ORDERS = """
+    CREATE TABLE orders AS SELECT * FROM (VALUES
+        ('A-1', TIMESTAMPTZ '2026-11-20 00:00:00+00', 'ann@example.com', 20.00::DECIMAL(18,3), 'USD', 'granted'),
+        ('A-2', TIMESTAMPTZ '2026-11-20 12:00:00+00', ' Bob@Example.COM ', 1000, 'JPY', 'granted'),
+        ('A-3', TIMESTAMPTZ '2026-11-20 23:59:59+00', NULL, 5, 'EUR', 'granted'),
+        ('A-4', TIMESTAMPTZ '2026-11-20 13:00:00+00', 'cee@example.com', 1.234, 'KWD', 'denied'),
+        ('A-5', TIMESTAMPTZ '2026-11-20 14:00:00+00', 'dee@example.com', -1, 'USD', 'granted'),
+        ('A-6', TIMESTAMPTZ '2026-11-21 00:00:00+00', 'eve@example.com', 7, 'USD', 'granted')
+    ) AS t (order_id, ordered_at, email, value, currency, consent)
+"""
+COUNTS = {
+    "partition": DAY, "read": 5, "invalid": 2, "suppressed": 1, "duplicate": 0, "already_accepted": 0, "accepted": 2,
+    "rejected": 0, "unknown": 0, "held": 0, "too_late": 0, "changed": 0, "pending": 0, "requests": 1,
+}  # fmt: skip
+ALL_ACCEPTED = COUNTS | {"already_accepted": 2, "accepted": 0, "requests": 0}
+
+
+def xcapi(*arguments: str, environ: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `xcapi` with nothing in its environment but ``environ``."""
+    whole = {"PATH": os.environ["PATH"], "HOME": str(cwd), "DAGSTER_DISABLE_TELEMETRY": "1", **environ}
+    command = [sys.executable, "-m", "xcapi_dagster.cli", *arguments]
+    return subprocess.run(command, cwd=cwd, env=whole, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def environ(tmp_path: Path, sandbox: Sandbox) -> dict[str, str]:
+    """A complete configuration: a DuckDB file, the sandbox, the pixel token."""
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute(ORDERS)
+    given = {
+        "home": str(tmp_path / "home"),
+        "warehouse_url": f"duckdb:///{tmp_path}/shop.duckdb",
+        "start_date": "2026-11-01",
+        "pixel_also_fires": "false",
+        "api_url": sandbox.url,
+        **{name: str(DEMO[name]) for name in ("account_id", "pixel_id", "event_id", "pixel_token")},
+    }
+    return {VARIABLES[name]: value for name, value in given.items()}
+
+
+def conversions_at(sandbox: Sandbox, start: int) -> list[dict[str, Any]]:
+    """What the sandbox accepted since its ``start``-th conversion."""
+    return [dict(received.conversion) for received in sandbox.received[start:]]
+
+
+def test_a_day_is_sent_once_and_told(tmp_path: Path, sandbox: Sandbox, environ: dict[str, str]) -> None:
+    """The first sync sends what is valid and has consent; a second one makes no request and writes the same bytes."""
+    before = len(sandbox.received)
+    done = xcapi("sync", "--partition", DAY, "--json", environ=environ, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == COUNTS
+    sent = conversions_at(sandbox, before)
+    assert [(each["conversion_id"], each["value"], each["price_currency"]) for each in sent] == [
+        ("A-1", "20.00", "USD"),
+        ("A-2", "1000.00", "JPY"),
+    ]
+    results = tmp_path / "home" / "output" / "purchases"
+    files = sorted(path for path in results.rglob("*") if path.is_file() and path.parent.name != "conversions")
+    first = {path.name: path.read_bytes() for path in files}
+    again = xcapi("sync", "--partition", DAY, "--json", environ=environ, cwd=tmp_path)
+    assert json.loads(again.stdout) == ALL_ACCEPTED
+    assert len(sandbox.received) == before + 2
+    assert {path.name: path.read_bytes() for path in files} == first
+    report = pq.read_table(results / "rejection_report" / f"{DAY}.parquet").to_pylist()
+    assert {(row["order_id"], row["reason_code"], row["severity"]) for row in report} == {
+        ("A-3", "no_identifier", "rejected"),
+        ("A-4", "consent_denied", "suppressed"),
+        ("A-5", "negative_value", "rejected"),
+    }
+
+
+def test_a_range_is_one_object_for_each_partition(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Every partition has its own counts, an empty one zeros."""
+    done = xcapi("sync", "--from", "2026-11-19", "--to", "2026-11-21", "--json", environ=environ, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    counts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(each["partition"], each["read"], each["requests"]) for each in counts] == [
+        ("2026-11-19", 0, 0),
+        (DAY, 5, 1),
+        ("2026-11-21", 1, 1),
+    ]
+
+
+def test_oauth_signs_as_well(tmp_path: Path, sandbox: Sandbox, environ: dict[str, str]) -> None:
+    """With the four OAuth values the sandbox verifies a signature; nothing else changes."""
+    del environ["X_ADS_PIXEL_TOKEN"]
+    environ |= {
+        "X_ADS_CONSUMER_KEY": "sandbox-consumer-key",
+        "X_ADS_CONSUMER_SECRET": "sandbox-consumer-secret",
+        "X_ADS_ACCESS_TOKEN": "sandbox-access-token",
+        "X_ADS_ACCESS_TOKEN_SECRET": "sandbox-access-token-secret",
+    }
+    done = xcapi("sync", "--partition", DAY, "--json", environ=environ, cwd=tmp_path)
+    assert json.loads(done.stdout) == COUNTS
+
+
+def test_wrong_credentials_leave_everything_pending(tmp_path: Path, environ: dict[str, str]) -> None:
+    """X's refusal of the credentials rejects no order, is told in one line, and ends with status 1."""
+    environ |= {"X_ADS_PIXEL_TOKEN": "revoked-canary-token"}
+    done = xcapi("sync", "--partition", DAY, "--json", environ=environ, cwd=tmp_path)
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == COUNTS | {"accepted": 0, "pending": 2}
+    assert "DeliveryHaltedError" in done.stderr
+    assert "revoked-canary-token" not in done.stdout + done.stderr
+    report = tmp_path / "home" / "output" / "purchases" / "rejection_report" / f"{DAY}.parquet"
+    assert pq.read_table(report).num_rows == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"X_ADS_PIXEL_ID": ""}, "X_ADS_PIXEL_ID"),
+        ({"X_ADS_PIXEL_TOKEN": " "}, "X_ADS_CONSUMER_KEY"),
+        ({"X_ADS_API_URL": "http://ads-api.x.com"}, "X_ADS_API_URL"),
+        ({"XCAPI_WAREHOUSE_URL": "mysql://shop"}, "XCAPI_WAREHOUSE_URL"),
+        ({"XCAPI_WAREHOUSE_URL": "duckdb:////nowhere/shop.duckdb"}, "XCAPI_WAREHOUSE_URL"),
+        ({"XCAPI_WAREHOUSE_URL": "postgresql://me:canary@127.0.0.1:1/shop"}, "XCAPI_WAREHOUSE_URL"),
+        ({"XCAPI_ORDERS": "no_such_table"}, "XCAPI_ORDERS"),
+        ({"XCAPI_ORDERS": "without_time"}, "ordered_at"),
+        ({"XCAPI_ORDERS": "without_consent"}, "XCAPI_UNKNOWN_CONSENT"),
+        ({"XCAPI_LEDGER_URL": "sqlite://"}, "XCAPI_LEDGER_URL"),
+        ({"XCAPI_HOME": "relative"}, "XCAPI_HOME"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(
+    tmp_path: Path, sandbox: Sandbox, environ: dict[str, str], changes: dict[str, str], named: str
+) -> None:
+    """Status 2, one line that names the setting, nothing sent, nothing written."""
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute("CREATE VIEW without_time AS SELECT order_id, email, consent FROM orders")
+        connection.execute("CREATE VIEW without_consent AS SELECT order_id, ordered_at, email FROM orders")
+    before = len(sandbox.requests)
+    done = xcapi("sync", "--partition", DAY, "--json", environ=environ | changes, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert named in done.stderr
+    assert "canary" not in done.stderr
+    assert len(sandbox.requests) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["shop.duckdb"]
+
+
+@pytest.mark.parametrize("key", ["2026-10-31", "2036-01-01", "yesterday", "2026-11-31"])
+def test_an_unknown_partition_is_refused(tmp_path: Path, environ: dict[str, str], key: str) -> None:
+    """A key that is none, is in the future or lies before the start names the partitions that exist."""
+    done = xcapi("sync", "--partition", key, environ=environ, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "2026-11-01" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_demo_adds_up_and_is_free_the_second_time(tmp_path: Path) -> None:
+    """The demo ends well twice; the second time the sandbox gets no request."""
+    first = xcapi("demo", environ={"COLUMNS": "200"}, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    second = xcapi("demo", environ={"COLUMNS": "200"}, cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    names, total = (
+        next(line for line in second.stdout.splitlines() if word in line) for word in ("partition", " all ")
+    )
+    of = dict(zip(names.replace("│", "┃").split("┃")[1:-1], total.split("│")[1:-1], strict=True))
+    counts = {name.strip(): number.strip() for name, number in of.items()}
+    assert counts["requests"] == counts["accepted"] == "0"
+    assert int(counts["already accepted"].replace(",", "")) > 4000

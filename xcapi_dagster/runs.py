@@ -1,0 +1,138 @@
+"""Partitions materialized through Dagster in this process: the runs are in the user's Dagster instance and its UI."""
+
+import importlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from xcapi_dagster.assets import INSTANCE_TAG
+from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.reports.counts import Counts
+from xcapi_dagster.settings import Settings
+
+BUNDLED_PROJECT = "dagster_project.definitions"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one run did: counts of each partition that it got to, and what went wrong, in the user's words."""
+
+    counts: dict[str, Counts]
+    failures: tuple[str, ...]
+    failed_checks: tuple[str, ...]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do and nothing failed."""
+        return not self.failures and not self.failed_checks and all(each.is_done for each in self.counts.values())
+
+
+class Project:
+    """The assets of one component instance in a module of Dagster definitions."""
+
+    def __init__(self, module: str, name: str) -> None:
+        """Load ``module``. Raises ConfigurationError when it cannot be loaded or has no instance called ``name``."""
+        self._definitions = _load(module)
+        specs = [spec for spec in self._definitions.resolve_all_asset_specs() if spec.tags.get(INSTANCE_TAG) == name]
+        if not specs:
+            raise ConfigurationError(f"-m {module}: no assets of an instance called {name} are in it")
+        self._name = name
+        self._keys = [spec.key for spec in specs]
+        self._partitions = specs[0].partitions_def
+
+    def partitions(self, first: str, last: str) -> Sequence[str]:
+        """The keys from ``first`` to ``last``, both included. Raises ConfigurationError for one that does not exist."""
+        existing = self._partitions.get_partition_keys() if self._partitions else []
+        for key in (first, last):
+            if key not in existing:
+                known = f"they run from {existing[0]} to {existing[-1]}" if existing else "there is none yet"
+                raise ConfigurationError(
+                    f"{key[:40]!r} is no partition of {self._name}: {known}; XCAPI_START_DATE sets the first"
+                )
+        if existing.index(first) > existing.index(last):
+            raise ConfigurationError(f"--from {first} is after --to {last}")
+        return existing[existing.index(first) : existing.index(last) + 1]
+
+    def materialize(self, partitions: Sequence[str], instance: dg.DagsterInstance) -> Ran:
+        """Run the instance's assets for ``partitions``, which follow one another, in one run."""
+        job = self._definitions.resolve_implicit_global_asset_job_def()
+        tags = {
+            "dagster/asset_partition_range_start": partitions[0],
+            "dagster/asset_partition_range_end": partitions[-1],
+        }
+        result = job.execute_in_process(
+            partition_key=partitions[0] if len(partitions) == 1 else None,
+            tags=None if len(partitions) == 1 else tags,
+            asset_selection=self._keys,
+            instance=instance,
+            raise_on_error=False,
+            run_config=_QUIET,
+        )
+        report = dg.AssetKey([self._name, "rejection_report"])
+        return Ran(_counts(result, report), tuple(_failures(result)), tuple(_failed_checks(result)))
+
+
+def _load(module: str) -> dg.Definitions:
+    """The definitions in ``module``; what a component found wrong with the settings is told as such."""
+    try:
+        definitions = getattr(importlib.import_module(module), "defs", None)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"-m {module}: there is no module {error.name}") from None
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause and not isinstance(cause, ConfigurationError):
+            cause = cause.__cause__ or cause.__context__
+        if cause:
+            raise cause from None
+        raise
+    if not isinstance(definitions, dg.Definitions):
+        raise ConfigurationError(f"-m {module}: the module has no `defs` that are Dagster definitions")
+    return definitions
+
+
+def dagster_instance(settings: Settings) -> dg.DagsterInstance:
+    """The user's Dagster instance; without DAGSTER_HOME, one in the home folder with the bundled settings."""
+    if not os.environ.get("DAGSTER_HOME"):
+        home = settings.dagster_home
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not (home / "dagster.yaml").exists():
+            bundled = importlib.import_module("dagster_project").__file__
+            shutil.copy(Path(str(bundled)).parent / "dagster.yaml", home / "dagster.yaml")
+        os.environ["DAGSTER_HOME"] = str(home)
+    return dg.DagsterInstance.get()
+
+
+def _counts(result: dg.ExecuteInProcessResult, report: dg.AssetKey) -> dict[str, Counts]:
+    """The counts that the rejection report's materializations carry, by partition."""
+    names = [field.name for field in fields(Counts)]
+    counts: dict[str, Counts] = {}
+    for event in result.get_asset_materialization_events():
+        told = event.materialization
+        if told.asset_key == report and told.partition is not None:
+            counts[told.partition] = Counts(**{name: _number(told.metadata[name]) for name in names})
+    return counts
+
+
+def _number(value: Any) -> int:
+    return int(value.value)
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            by_user = data.user_failure_data and data.user_failure_data.description
+            error = data.error.cause if data.error and data.error.cause else data.error
+            yield by_user or (error.message.strip() if error else "a step failed")
+
+
+def _failed_checks(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
+            yield f"{evaluation.check_name}: {evaluation.description}"
