@@ -124,6 +124,7 @@ def test_the_latest_version_decides(rules: Rules, order: dict[str, Any], change:
         {"conversion_id": "web-1"},
         {"event_id": "ol288"},
         {"order_id": None},
+        {"conversion_id": b"\xff"},
         {"event_id": "Purchase"},
         {"ordered_at": None},
     ],
@@ -132,6 +133,12 @@ def test_the_latest_version_decides(rules: Rules, order: dict[str, Any], change:
 def test_another_order_is_no_version(rules: Rules, order: dict[str, Any], change: dict[str, Any]) -> None:
     """Nor is one whose id, event or time cannot be read."""
     assert prepared_losers(rules, order, order | change | {"updated_at": LATER}) == []
+
+
+def test_orders_of_a_wrong_event_are_no_versions_of_each_other(rules: Rules, order: dict[str, Any]) -> None:
+    """Each of them is reported for its event id."""
+    wrong = order | {"event_id": "Purchase"}
+    assert prepared_losers(rules, wrong, wrong | {"updated_at": LATER}) == []
 
 
 def test_an_unreadable_update_is_the_earliest(rules: Rules, order: dict[str, Any]) -> None:

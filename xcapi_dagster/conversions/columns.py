@@ -50,8 +50,8 @@ def check_columns(columns: pa.Schema, *, unknown_consent_is_set: bool) -> None:
             f"XCAPI_ORDERS gives no column {' and no column '.join(missing)}: rename columns in the query "
             f"(… AS {', … AS '.join(missing)}); there are {', '.join(columns.names)}"
         )
-    for name in set(TIMES) & set(columns.names):
-        if not can_hold_time(columns.field(name).type):
+    for name in TIMES:
+        if name in columns.names and not can_hold_time(columns.field(name).type):
             raise ConfigurationError(
                 f"XCAPI_ORDERS gives {name} as {columns.field(name).type}, which is no time: put "
                 f"CAST(… AS TIMESTAMP) AS {name} into the query, or to_timestamp(…) for seconds since 1970"

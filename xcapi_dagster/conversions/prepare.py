@@ -43,19 +43,20 @@ def prepare(orders: pa.Table | pa.RecordBatch, first_row: int, rules: Rules) -> 
 
     ``first_row`` is the position of the first of them in the partition. ContractError is a bug of this package.
     """
-    rows = pa.array(np.arange(first_row, first_row + orders.num_rows))
-    normalized = normalize(convert(orders, rules.source_timezone), rules)
+    rows = pa.array(np.arange(first_row, first_row + orders.num_rows, dtype=np.int64))
+    columns = convert(orders, rules.source_timezone)
+    normalized = normalize(columns, rules)
     verdict = validate(normalized, rules)
-    conversions = _hash(normalized, rows)
+    hashed = _hash_identifiers(normalized, rows)
     return Prepared(
-        conversions=Conversions.prove(conversions.filter(pa.array(verdict.is_sendable))),
+        conversions=Conversions.prove(hashed.filter(pa.array(verdict.is_sendable))),
         rejections=to_rejections(orders, normalized, verdict.broken, rows),
-        versions=_versions(conversions, normalized),
+        versions=_versions(hashed, normalized),
     )
 
 
-def _hash(orders: pa.Table, rows: pa.Array) -> pa.Table:
-    """Normalized orders as CONVERSIONS; a raw identifier goes before one that came hashed."""
+def _hash_identifiers(orders: pa.Table, rows: pa.Array) -> pa.Table:
+    """Normalized orders as CONVERSIONS, sendable or not; a raw identifier goes before one that came hashed."""
     columns = {name: orders[name].combine_chunks() for name in orders.column_names}
     columns |= {
         "row": rows,

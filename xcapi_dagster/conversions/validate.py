@@ -64,8 +64,8 @@ def _contract(rules: Rules) -> Contract:
         "no_identifier": lambda orders: _has_any(orders, PRIMARY_IDENTIFIERS + PAIRED_IDENTIFIERS),
         "needs_second_identifier": lambda orders: (
             _has_any(orders, PRIMARY_IDENTIFIERS)
-            | (_has_pair(orders) if rules.allow_ip_user_agent_only else False)
             | ~_has_any(orders, PAIRED_IDENTIFIERS)
+            | (_has_pair(orders) & rules.allow_ip_user_agent_only)
         ),
     }
     return Contract(ORDERS, columns, rows)
