@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import psycopg
 import pyarrow.parquet as pq
 import pytest
 
@@ -118,6 +119,17 @@ def test_oauth_signs_as_well(tmp_path: Path, sandbox: Sandbox, environ: dict[str
     }
     done = xcapi("sync", "--partition", DAY, "--json", environ=environ, cwd=tmp_path)
     assert json.loads(done.stdout) == COUNTS
+
+
+def test_everything_may_be_in_postgresql(tmp_path: Path, environ: dict[str, str], postgres_url: str) -> None:
+    """Orders and ledger on a PostgreSQL server: the same counts, and nothing sent again."""
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(ORDERS.replace("DECIMAL(18,3)", "NUMERIC"))
+    environ |= {"XCAPI_WAREHOUSE_URL": postgres_url, "XCAPI_LEDGER_URL": postgres_url, "XCAPI_ORDERS": "public.orders"}
+    first, second = (xcapi("sync", "--partition", DAY, "--json", environ=environ, cwd=tmp_path) for _ in range(2))
+    assert json.loads(first.stdout) == COUNTS, first.stderr
+    assert json.loads(second.stdout) == ALL_ACCEPTED
+    assert not (tmp_path / "home" / "ledger").exists()
 
 
 def test_wrong_credentials_leave_everything_pending(tmp_path: Path, environ: dict[str, str]) -> None:

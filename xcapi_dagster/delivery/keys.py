@@ -8,12 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xcapi_dagster.contract import short_event_id
+from xcapi_dagster.conversions.hashing import KEY, Fingerprints, Keys
 
-KEY_BYTES = 16
-
-KEY = np.dtype([("high", ">u8"), ("low", ">u8")])
-Keys = NDArray[np.void]  # of KEY
-Fingerprints = NDArray[np.uint64]
+__all__ = ["KEY", "Fingerprints", "Found", "KeyIndex", "Keys", "conversion_keys"]
 
 _MERGE_RATIO = 4  # a segment is merged into its elder when that is less than so many times larger
 
@@ -25,7 +22,7 @@ def conversion_keys(salt: bytes, scope: str, event_ids: Sequence[str], conversio
     of 5,000,000 conversions collide with a probability of 4e-26; a collision would be an order silently unsent.
     """
     stems = {
-        event: blake2b(f"{scope}\0{short_event_id(event)}\0".encode(), digest_size=KEY_BYTES, key=salt)
+        event: blake2b(f"{scope}\0{short_event_id(event)}\0".encode(), digest_size=KEY.itemsize, key=salt)
         for event in set(event_ids)
     }
     digests = bytearray()

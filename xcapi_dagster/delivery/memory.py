@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, select
 
-from xcapi_dagster.delivery.keys import KEY, KEY_BYTES, Fingerprints, KeyIndex, Keys
+from xcapi_dagster.delivery.keys import KEY, Fingerprints, KeyIndex, Keys
 from xcapi_dagster.delivery.records import Request, Verdict, request_of, verdict_of
 from xcapi_dagster.delivery.tables import request, verdict
 
@@ -98,8 +98,7 @@ class Memory:
     def _verdicts_on(self, keys: Keys, requests: NDArray[np.uint32]) -> dict[int, Verdict]:
         if not self._verdicts:
             return {}
-        texts = keys.tobytes()
-        verdicts = ((at, self._verdicts.get(texts[at * KEY_BYTES : (at + 1) * KEY_BYTES])) for at in range(len(keys)))
+        verdicts = enumerate(self._verdicts.get(key.tobytes()) for key in keys)
         return {at: ruling for at, ruling in verdicts if ruling and ruling.request_id > requests[at]}
 
     def _learn(self, rows: Sequence[Row[Any]]) -> None:
