@@ -1,7 +1,9 @@
 """`xcapi` from outside: real processes, a real warehouse, a real server, and what is left on disk."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -132,13 +134,55 @@ def test_everything_may_be_in_postgresql(tmp_path: Path, environ: dict[str, str]
     assert not (tmp_path / "home" / "ledger").exists()
 
 
+def test_killed_runs_block_nobody(tmp_path: Path, sandbox: Sandbox, environ: dict[str, str]) -> None:
+    """Five runs that are killed while they hold a place in the pool, which has four, do not stop the sixth."""
+    for _ in range(5):
+        sandbox.script([{"match": {"next": 9}, "do": {"delay": 60}}])
+        seen = len(sandbox.requests)
+        whole = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ}
+        command = [sys.executable, "-m", "xcapi_dagster.cli", "sync", "--partition", DAY]
+        with subprocess.Popen(command, env=whole, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while not (tmp_path / "home" / "ledger").exists() or in_flight(tmp_path) == 0:
+                assert process.poll() is None
+            process.kill()
+        assert len(sandbox.requests) == seen
+    sandbox.script([])
+    done = xcapi("sync", "--partition", DAY, "--json", environ=environ, cwd=tmp_path)
+    assert json.loads(done.stdout) == COUNTS
+
+
+def in_flight(tmp_path: Path) -> int:
+    """Requests that the ledger has as sent and not answered by a living process."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "home" / "ledger" / "ledger.db")) as connection:
+        try:
+            rows = connection.execute(
+                "SELECT pid FROM request JOIN owner ON owner.id = owner_id WHERE state = 'in_flight'"
+            )
+            return sum(Path(f"/proc/{pid}").exists() for (pid,) in rows)
+        except sqlite3.OperationalError:  # the tables are not there yet
+            return 0
+
+
+def test_first_runs_at_once_do_not_disturb_each_other(
+    tmp_path: Path, sandbox: Sandbox, environ: dict[str, str]
+) -> None:
+    """Four processes that create the same home at once all end well, and nothing is sent twice."""
+    before = len(sandbox.received)
+    whole = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_DISABLE_TELEMETRY": "1", **environ}
+    command = [sys.executable, "-m", "xcapi_dagster.cli", "sync", "--partition", DAY, "--json"]
+    running = [subprocess.Popen(command, env=whole, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    counts = [json.loads(process.communicate()[0]) for process in running]
+    assert all(count["accepted"] + count["already_accepted"] + count["pending"] == 2 for count in counts)
+    assert len(sandbox.received) == before + 2
+
+
 def test_wrong_credentials_leave_everything_pending(tmp_path: Path, environ: dict[str, str]) -> None:
     """X's refusal of the credentials rejects no order, is told in one line, and ends with status 1."""
     environ |= {"X_ADS_PIXEL_TOKEN": "revoked-canary-token"}
     done = xcapi("sync", "--partition", DAY, "--json", environ=environ, cwd=tmp_path)
     assert done.returncode == 1
     assert json.loads(done.stdout) == COUNTS | {"accepted": 0, "pending": 2}
-    assert "DeliveryHaltedError" in done.stderr
+    assert "X does not accept the credentials" in done.stderr
     assert "revoked-canary-token" not in done.stdout + done.stderr
     report = tmp_path / "home" / "output" / "purchases" / "rejection_report" / f"{DAY}.parquet"
     assert pq.read_table(report).num_rows == 3
@@ -157,7 +201,12 @@ def test_wrong_credentials_leave_everything_pending(tmp_path: Path, environ: dic
         ({"XCAPI_ORDERS": "without_time"}, "ordered_at"),
         ({"XCAPI_ORDERS": "without_consent"}, "XCAPI_UNKNOWN_CONSENT"),
         ({"XCAPI_LEDGER_URL": "sqlite://"}, "XCAPI_LEDGER_URL"),
+        ({"XCAPI_LEDGER_URL": "postgresql://me:canary@127.0.0.1:1/ledger"}, "XCAPI_LEDGER_URL"),
+        ({"XCAPI_OUTPUT_URL": "relative/output"}, "XCAPI_OUTPUT_URL"),
+        ({"XCAPI_OUTPUT_URL": "nosuchstore://bucket"}, "XCAPI_OUTPUT_URL"),
         ({"XCAPI_HOME": "relative"}, "XCAPI_HOME"),
+        ({"XCAPI_HOME": "/dev/null/home"}, "XCAPI_HOME"),
+        ({"DAGSTER_HOME": "relative"}, "DAGSTER_HOME"),
     ],
 )
 def test_a_wrong_setting_is_one_line(

@@ -186,7 +186,7 @@ def sanitized() -> Iterator[None]:
         yield
     except XConversionsError as error:
         can_retry = not isinstance(error, ConfigurationError | DeliveryHaltedError)
-        raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=can_retry) from None
+        raise dg.Failure(str(error), allow_retries=can_retry) from None
     except (dg.DagsterExecutionInterruptedError, dg.DagsterError):
         raise
     except Exception as error:  # noqa: BLE001 - the boundary

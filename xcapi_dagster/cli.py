@@ -61,7 +61,7 @@ def sync(key: str | None, first: str | None, last: str | None, *, as_json: bool,
     project = Project(module, name)
     partitions = project.partitions(first or str(key), last or str(key))
     resources.check(settings)
-    with _instance(settings) as instance:
+    with dagster_instance(settings) as instance:
         outcomes = _run(project, partitions, instance, per_run=_PARTITIONS_PER_RUN)
     _tell(outcomes, settings, as_json=as_json)
     sys.exit(0 if all(ran.is_done for ran in outcomes) else 1)
@@ -86,7 +86,7 @@ def demo(home: Path) -> None:
         os.environ |= the_demo.environment(settings, url)
         told.print(f"A sandbox of the X Ads API answers at [bold]{url}[/], the orders are in {settings.warehouse_url}")
         project = Project(BUNDLED_PROJECT, settings.name)
-        with _instance(settings) as instance:
+        with dagster_instance(settings) as instance:
             outcomes = _run(project, the_demo.PARTITIONS, instance, per_run=1)
     _tell(outcomes, settings, as_json=False)
     told.print("Run it again: nothing is sent twice. To see the assets: [bold]dg dev[/] (README, “In Dagster”).")
@@ -112,11 +112,6 @@ def _tell_of_sandbox(url: str) -> None:
     for field in ("account_id", "pixel_id", "event_id", "pixel_token"):
         click.echo(f"  export {VARIABLES[field]}={DEMO[field]}")
     click.echo(f"  export {VARIABLES['api_url']}={url}")
-
-
-def _instance(settings: Settings) -> dg.DagsterInstance:
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return dagster_instance(settings)
 
 
 def _run(project: Project, partitions: Sequence[str], instance: dg.DagsterInstance, *, per_run: int) -> list[Ran]:

@@ -1,8 +1,10 @@
 """Where the files are and how they are written: whole or not at all, on a local disk or an object store."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 from uuid import uuid4
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from xcapi_dagster.errors import XConversionsError
+from xcapi_dagster.errors import ConfigurationError, XConversionsError
 
 FileKind = Literal["conversions", "invalid", "upload_results", "requests", "rejection_report", "rejection_csv"]
 
@@ -58,6 +60,26 @@ class Outputs:
         """Write ``table`` as the file of ``partition``."""
         with self.writing(kind, partition) as path, parquet_writer(path, table.schema) as writer:
             writer.write_table(table)
+
+
+def check_output_url(url: str) -> None:
+    """Raise ConfigurationError unless ``url`` is an absolute folder that can be written, or an object store's."""
+    try:
+        root = UPath(url)
+    except (ValueError, ImportError):
+        raise ConfigurationError("XCAPI_OUTPUT_URL is neither a folder nor a known object store") from None
+    if root.protocol not in ("", "file"):
+        return
+    if not Path(root.path).is_absolute():
+        raise ConfigurationError("XCAPI_OUTPUT_URL must be an absolute path or an object store's URL")
+    check_folder(Path(root.path), "XCAPI_OUTPUT_URL")
+
+
+def check_folder(folder: Path, variable: str) -> None:
+    """Raise ConfigurationError, naming ``variable``, unless files can be written to ``folder``, which may be new."""
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK) or existing.is_relative_to("/proc"):
+        raise ConfigurationError(f"{variable} names a folder that cannot be written: {existing} is in the way")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import ConfigurationError
-from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.outputs import Outputs, check_folder, check_output_url
 from xcapi_dagster.settings import Settings
 from xcapi_dagster.warehouse import Warehouse, open_warehouse
 
@@ -93,6 +93,8 @@ def check(settings: Settings) -> None:
 
     Raises ConfigurationError. In the demo, whose warehouse is built on first use, there is nothing to check.
     """
+    check_folder(settings.home, "XCAPI_HOME")
+    check_output_url(settings.output_url)
     check_ledger_url(settings.ledger_url)
     if settings.api_url is not None:
         check_api_url(settings.api_url)

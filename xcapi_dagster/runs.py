@@ -6,15 +6,23 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 
 from xcapi_dagster.assets import INSTANCE_TAG
+from xcapi_dagster.delivery.lease import is_gone, this_process
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.settings import Settings
 
+try:
+    import fcntl
+except ImportError:  # on Windows, where two first runs at once are left to chance
+    fcntl = None  # type: ignore[assignment]
+
+_PROCESS_TAG = ".xcapi/"  # hidden in the UI
 BUNDLED_PROJECT = "dagster_project.definitions"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -62,13 +70,13 @@ class Project:
     def materialize(self, partitions: Sequence[str], instance: dg.DagsterInstance) -> Ran:
         """Run the instance's assets for ``partitions``, which follow one another, in one run."""
         job = self._definitions.resolve_implicit_global_asset_job_def()
-        tags = {
-            "dagster/asset_partition_range_start": partitions[0],
-            "dagster/asset_partition_range_end": partitions[-1],
-        }
+        tags = {f"{_PROCESS_TAG}{name}": str(value) for name, value in this_process().items()}
+        if len(partitions) > 1:
+            tags["dagster/asset_partition_range_start"] = partitions[0]
+            tags["dagster/asset_partition_range_end"] = partitions[-1]
         result = job.execute_in_process(
             partition_key=partitions[0] if len(partitions) == 1 else None,
-            tags=None if len(partitions) == 1 else tags,
+            tags=tags,
             asset_selection=self._keys,
             instance=instance,
             raise_on_error=False,
@@ -97,15 +105,44 @@ def _load(module: str) -> dg.Definitions:
 
 
 def dagster_instance(settings: Settings) -> dg.DagsterInstance:
-    """The user's Dagster instance; without DAGSTER_HOME, one in the home folder with the bundled settings."""
-    if not os.environ.get("DAGSTER_HOME"):
-        home = settings.dagster_home
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not (home / "dagster.yaml").exists():
-            bundled = importlib.import_module("dagster_project").__file__
-            shutil.copy(Path(str(bundled)).parent / "dagster.yaml", home / "dagster.yaml")
-        os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
+    """The user's Dagster instance; without DAGSTER_HOME, one in the home folder with the bundled settings.
+
+    Dagster fails when two processes create an instance's databases at once, so they are created behind a lock.
+    """
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home)
+    if not home.is_absolute():
+        raise ConfigurationError("DAGSTER_HOME must be an absolute path")
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (home / ".xcapi.lock").open("w") as lock:
+        if fcntl:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.environ.get("DAGSTER_HOME"):
+            _give_settings(home)
+            os.environ["DAGSTER_HOME"] = str(home)
+        instance = dg.DagsterInstance.get()
+        instance.get_asset_keys(limit=1)
+        _end_the_dead(instance)
+        return instance
+
+
+def _end_the_dead(instance: dg.DagsterInstance) -> None:
+    """Say of runs whose process on this machine was killed that they failed, and give back their place in the pool.
+
+    Dagster's daemon does that where one runs; without it the next runs would wait for that place for ever.
+    """
+    unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)):
+        process = {name: run.tags.get(f"{_PROCESS_TAG}{name}", "") for name in this_process()}
+        if process["pid"] and is_gone(SimpleNamespace(**process | {"pid": int(process["pid"])})):
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            instance.report_run_failed(run, message="The process of this run ended before the run did.")
+
+
+def _give_settings(home: Path) -> None:
+    if not (home / "dagster.yaml").exists():
+        bundled = importlib.import_module("dagster_project").__file__
+        shutil.copy(Path(str(bundled)).parent / "dagster.yaml", home / "dagster.yaml")
 
 
 def _counts(result: dg.ExecuteInProcessResult, report: dg.AssetKey) -> dict[str, Counts]:

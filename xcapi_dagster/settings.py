@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -98,8 +99,8 @@ def _true_or_false(value: object) -> object:
 
 
 def _secret(value: SecretStr) -> SecretStr:
-    if any(ord(character) < 33 or ord(character) == 127 for character in value.get_secret_value()):
-        raise ValueError("holds white space or a control character; was it pasted with a line break?")
+    if not all("!" <= character <= "~" for character in value.get_secret_value()):
+        raise ValueError("holds white space or a character that no key has; was it pasted with a line break?")
     return value
 
 
@@ -146,7 +147,7 @@ class Settings(BaseModel):
     requests_per_min: int = Field(default=contract.REQUESTS_PER_MINUTE, ge=1, le=contract.REQUESTS_PER_MINUTE_MAX)
     senders: int = Field(default=4, ge=1, le=32)
     api_url: str | None = Field(default=contract.API_URL, description="None: the demo's own sandbox.")
-    api_version: Annotated[str, _matching(r"\d+", "must be a number")] = contract.API_VERSION
+    api_version: Annotated[str, _matching("[0-9]+", "must be a number")] = contract.API_VERSION
     account_id: AdsId
     pixel_id: AdsId
     event_id: str
@@ -163,6 +164,8 @@ class Settings(BaseModel):
             raise ValueError("X_ADS_EVENT_ID must be an event id such as o87ne, or tw-<pixel>-<event> of this pixel")
         if self.default_currency is not None and self.default_currency not in contract.CURRENCIES:
             raise ValueError("XCAPI_DEFAULT_CURRENCY must be an ISO 4217 code such as USD")
+        if self.default_country is not None and self.default_country not in SUPPORTED_REGIONS:
+            raise ValueError("XCAPI_DEFAULT_COUNTRY must be an ISO 3166 country code such as US")
         if not self.demo and not self.home.is_absolute():
             raise ValueError("XCAPI_HOME must be an absolute path: another folder would be another ledger")
         return self

@@ -164,6 +164,7 @@ def test_a_failing_statement_shows_no_parameters(ledger_url: str, connect: Conne
     with pytest.raises(LedgerError) as raised, database.transaction() as connection:
         connection.execute(sa.text("INSERT INTO nowhere VALUES (:secret)"), {"secret": "hunter2"})
     assert "hunter2" not in str(raised.value)
+    assert "hunter2" not in str(raised.value.__context__)  # which a debugger or an error tracker shows
     assert "\n" not in str(raised.value)
 
 

@@ -507,6 +507,14 @@ def test_a_limit_smaller_than_a_request_makes_smaller_requests(start: Start, ord
     assert [request.conversions for request in bench.sandbox.requests] == [100, 100, 50]
 
 
+def test_a_wait_beyond_the_run_s_patience_halts(start: Start, orders: Orders, clock: Clock) -> None:
+    """What the limit does not allow within ten seconds is left pending when the run waits no longer."""
+    bench = start(our_limits=Limits(events=500, requests=400))
+    ran = bench.run(orders(1_000), patience=10.0)
+    assert "run again after that" in str(ran.halted)
+    assert (ran.states, clock.naps) == ({"accepted": 500, "pending": 500}, [])
+
+
 def test_endless_429_ends_with_the_run_s_patience(start: Start, orders: Orders, clock: Clock) -> None:
     """Half an hour of waiting is enough: the conversions are pending, and the message says what to do."""
     bench = start()

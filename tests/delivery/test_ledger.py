@@ -430,6 +430,19 @@ def test_a_failure_while_leaving_does_not_hide_the_first(sqlite_url: str, clock:
         fail()
 
 
+def test_a_failure_while_leaving_is_seen(sqlite_url: str, clock: Clock) -> None:
+    """A run that ended well and cannot give up its lease says so."""
+    database = Database(sqlite_url, clock)
+    ledger = Ledger(database, account="a", scope="s", run_id="r", limits=LIMITS, steady=clock)
+
+    def leave() -> None:
+        with ledger, database.transaction() as connection:
+            connection.exec_driver_sql("DROP TABLE owner")
+
+    with pytest.raises(LedgerError):
+        leave()
+
+
 def test_of_many_threads_and_runs_one_alone_gets_each_conversion(ledger_url: str, open_ledger: OpenLedger) -> None:
     """Six threads of two runs that want the same 40 conversions, in other orders, get each once altogether."""
     runs = [open_ledger(ledger_url, "run-1"), open_ledger(ledger_url, "run-2")]

@@ -166,8 +166,8 @@ def normalize_twclid(texts: pa.Array, urls: pa.Array) -> Normalized:
 
 
 def normalize_ip_address(texts: pa.Array) -> Normalized:
-    """Public IPv4 addresses in dotted form."""
-    addresses = strip(texts)
+    """Public IPv4 addresses in dotted form; PostgreSQL writes the address of one host as a network of 32 bits."""
+    addresses = pc.replace_substring_regex(strip(texts), "/32$", "")
     is_ipv4 = flags(pc.match_substring_regex(addresses, _IPV4))
     not_public = pc.and_(is_ipv4, flags(pc.match_substring_regex(addresses, _NOT_PUBLIC)))
     return _without(addresses, {"ip_not_ipv4": pc.and_not(addresses.is_valid(), is_ipv4), "ip_not_public": not_public})

@@ -6,11 +6,12 @@ twice; PostgreSQL, with its own clock, when runs are on several machines.
 
 import os
 import secrets
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from xcapi_dagster.errors import ConfigurationError, LedgerError
 
 _ADVISORY_LOCK = 0x7863_6170_6964_6167  # any number that no other application uses: "xcapidag"
 _BUSY_SECONDS = 60
+_WAL_RETRY_SECONDS = 0.02
 _CONNECT_SECONDS = 10
 _DATABASE_TIME = text("SELECT extract(epoch FROM clock_timestamp())")
 
@@ -112,8 +114,26 @@ def _create(connection: Connection) -> None:
 
 
 def check_ledger_url(url: str) -> None:
-    """Raise ConfigurationError unless ``url`` can name a ledger. Nothing is connected to or created."""
-    _engine(url).dispose()
+    """Raise ConfigurationError unless a ledger can be at ``url``. Nothing is created."""
+    engine = _engine(url)
+    try:
+        if engine.dialect.name != "sqlite":
+            engine.connect().close()
+        elif not _could_be_a_ledger(Path(str(engine.url.database))):
+            raise ConfigurationError("XCAPI_LEDGER_URL names a file that is no SQLite database or cannot be written")
+    except SQLAlchemyError:
+        raise ConfigurationError("XCAPI_LEDGER_URL: the database cannot be reached; check host and sign-in") from None
+    finally:
+        engine.dispose()
+
+
+def _could_be_a_ledger(path: Path) -> bool:
+    existing = next(each for each in (path, *path.parents) if each.exists())
+    if existing != path:
+        return existing.is_dir() and os.access(existing, os.W_OK)
+    with suppress(OSError), path.open("rb") as file:
+        return os.access(path, os.W_OK) and file.read(16) in (b"", b"SQLite format 3\0")
+    return False
 
 
 def _engine(url: str) -> Engine:
@@ -157,8 +177,23 @@ def _create_file(path: Path) -> None:
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
+    _use_wal(connection)
+    for pragma in ("synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _use_wal(connection: Any) -> None:
+    """The one statement for which SQLite does not wait when several processes open a new file at once."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_RETRY_SECONDS)
+        else:
+            return
 
 
 def _postgresql(url: URL) -> Engine:

@@ -106,7 +106,7 @@ def in_flight_of_the_dead(connection: Connection, account: str, scope: str, now:
         .join(owner, request.c.owner_id == owner.c.id)
         .where(request.c.state == "in_flight", (request.c.account == account) | (request.c.scope == scope))
     )
-    return [row for row in connection.execute(in_flight) if row.lease_until <= now or _is_gone(row)]
+    return [row for row in connection.execute(in_flight) if row.lease_until <= now or is_gone(row)]
 
 
 def this_process() -> dict[str, str | int]:
@@ -114,7 +114,7 @@ def this_process() -> dict[str, str | int]:
     return {"host": socket.gethostname(), "boot": _boot_id(), "pid": os.getpid()}
 
 
-def _is_gone(owner_row: Any) -> bool:
+def is_gone(owner_row: Any) -> bool:
     """Whether ``owner_row``'s host, boot and pid were those of a process of this machine that has ended."""
     here = this_process()
     if not here["boot"] or (owner_row.host, owner_row.boot) != (here["host"], here["boot"]):
