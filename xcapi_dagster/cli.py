@@ -58,6 +58,8 @@ def sync(key: str | None, first: str | None, last: str | None, *, as_json: bool,
     if (key is None) == (first is None or last is None) or (key is not None and (first or last)):
         raise click.UsageError("give --partition, or --from and --to")
     settings = from_environment(os.environ, name=name)
+    if settings.demo:
+        told.print("Nothing is configured: these are the demo's orders, sent to a sandbox on this machine.")
     project = Project(module, name)
     partitions = project.partitions(first or str(key), last or str(key))
     resources.check(settings)
@@ -144,7 +146,8 @@ def _tell(outcomes: Sequence[Ran], settings: Settings, *, as_json: bool) -> None
         for key, counted in counts.items():
             click.echo(json.dumps({"partition": key, **counted.as_dict()}))
     elif counts:
-        Console().print(_table(counts))
+        output = Console()
+        output.print(_table(counts), width=output.width if output.is_terminal else max(output.width, 160))
         told.print(f"Files: {settings.output_url}/{settings.name}", soft_wrap=True)
     for ran in outcomes:
         for failure in (*ran.failures, *ran.failed_checks):
@@ -154,7 +157,7 @@ def _tell(outcomes: Sequence[Ran], settings: Settings, *, as_json: bool) -> None
 def _table(counts: Mapping[str, Counts]) -> Table:
     """One row for each partition and a sum; columns in which nothing happened anywhere are left out."""
     table = Table(title="What became of the orders")
-    table.add_column("partition")
+    table.add_column("partition", no_wrap=True, min_width=max(map(len, counts)))
     total = {name: sum(each.as_dict()[name] for each in counts.values()) for name in Counts().as_dict()}
     shown = [name for name, number in total.items() if number or name in ("read", "accepted", "requests")]
     for name in shown:

@@ -3,6 +3,7 @@
 import importlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -88,6 +89,7 @@ class Project:
 
 def _load(module: str) -> dg.Definitions:
     """The definitions in ``module``; what a component found wrong with the settings is told as such."""
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` and Dagster's own commands do
     try:
         definitions = getattr(importlib.import_module(module), "defs", None)
     except ModuleNotFoundError as error:

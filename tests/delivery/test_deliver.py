@@ -610,6 +610,20 @@ def test_a_run_that_dies_loses_nothing(
     assert bench.sandbox.deduplicated == 20
 
 
+def test_a_failing_sender_stops_the_others(start: Start, orders: Orders) -> None:
+    """What was waiting to be sent is not sent after something went wrong that nobody expected."""
+    bench = start()
+
+    def die(_moment: str) -> None:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        bench.run(orders(1_000), failpoint=die)
+    with bench.ledger("run-2") as ledger:
+        assert [request["state"] for request in ledger.requests_of("2026-09-21")] == ["unknown"]
+    assert bench.sandbox.requests == []
+
+
 def test_a_run_that_dies_while_it_isolates_loses_nothing(start: Start, orders: Orders) -> None:
     """The next run finds the bad row all the same, and every good one arrives."""
     bench = start(rules=Rules(echo_values=False))
@@ -700,11 +714,13 @@ def test_a_wrong_clock_is_corrected_by_x_s_date(
 
 
 def test_a_query_that_makes_all_rows_bad_stops_the_run(start: Start, orders: Orders) -> None:
-    """The first request shows it, and the message names the reason."""
+    """A value that a whole batch shares accuses none of its rows: the few that were refused alone are rejected."""
     bench = start()
     ran = bench.run(orders(2_000, **{f"at_{n}": BAD_EMAIL for n in range(2_000)}))
     assert "api_hashed_email" in str(ran.halted)
-    assert (ran.posts, ran.states) == (1, {"rejected": 500, "pending": 1_500})
+    assert ran.posts <= 40
+    assert ran.states["rejected"] <= 20
+    assert ran.states["rejected"] + ran.states["pending"] == 2_000
 
 
 def test_a_query_that_makes_all_rows_bad_stops_without_an_echo_too(start: Start, orders: Orders) -> None:

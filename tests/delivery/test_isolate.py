@@ -66,8 +66,8 @@ def test_an_echoed_value_names_its_rows(
 
 
 def test_a_value_counts_under_its_own_name_alone(event: Event) -> None:
-    """A description that reads like a refused price is not refused."""
-    members = [event("1", description="20"), event("2", value="20")]
+    """A description that reads like a refused price is not refused, nor is a price that begins like it."""
+    members = [event("1", description="20"), event("2", value="20"), event("3", value="20.00")]
     assert list(suspects(errors(("value", 'Expected Double, got "20" for value')), texts(*members))) == [1]
 
 

@@ -82,7 +82,7 @@ _DEGRADED = (
      "Make it NULL in the query."),
     ("phone_invalid",
      "phone is no possible telephone number; the order goes without it.",
-     "Correct it at its source; store phones as text, best in E.164 such as +14155552671."),
+     "Correct it at its source; store phones as text, best in E.164."),
     ("phone_no_country",
      "phone is a national number and no country says where; the order goes without it.",
      "Fill country with the ISO 3166 code of the number's country or set XCAPI_DEFAULT_COUNTRY."),
