@@ -1,20 +1,21 @@
 """Opening the ledger's database: where it may be, who may read it, and what is said when it cannot be used."""
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.database import Database, _configure_sqlite, check_ledger_url
 from xcapi_dagster.errors import ConfigurationError, LedgerError
 
 Query = Callable[..., list[Any]]
@@ -121,6 +122,44 @@ def test_a_url_that_names_no_ledger_is_refused(url: str) -> None:
     assert "\n" not in str(raised.value)
     assert "hunt" not in str(raised.value)
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+def test_a_check_creates_nothing(ledger_url: str, query: Query, tmp_path: Path) -> None:
+    """A ledger that may be made is fine, and is not made by asking."""
+    check_ledger_url(ledger_url)
+    assert list(tmp_path.iterdir()) == []
+    if not ledger_url.startswith("sqlite"):
+        assert query(ledger_url, "SELECT count(*) FROM information_schema.tables WHERE table_name = 'meta'") == [(0,)]
+
+
+def test_a_check_takes_a_ledger_that_is_there(ledger_url: str, connect: Connect) -> None:
+    """Also while it is in use."""
+    connect(ledger_url)
+    check_ledger_url(ledger_url)
+
+
+def test_a_check_refuses_what_can_be_no_ledger(tmp_path: Path) -> None:
+    """A file of another kind, a folder, a path below a file, a server that is not there: the setting is named."""
+    (tmp_path / "file").write_text("orders,of,last,week")
+    paths = (tmp_path / "file", tmp_path, tmp_path / "file" / "ledger.db")
+    for url in (*(f"sqlite:///{path}" for path in paths), "postgresql://user:hunter2@127.0.0.1:9/ledger"):
+        with pytest.raises(ConfigurationError, match="XCAPI_LEDGER_URL") as raised:
+            check_ledger_url(url)
+        assert "hunter2" not in str(raised.value)
+
+
+def test_what_is_not_a_matter_of_time_is_not_waited_for(tmp_path: Path) -> None:
+    """A file that cannot be written fails at once, and not after the minute that a busy one gets."""
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE orders (id)")
+    began = time.monotonic()
+    with (
+        closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        _configure_sqlite(connection, None)
+    assert time.monotonic() - began < 10
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

@@ -98,6 +98,17 @@ def test_a_merged_error_names_all_its_rows(event: Event) -> None:
     assert sorted(suspects(errors(("value", 'Expected Double, got "20" for value')), texts(*members))) == [1, 3, 5]
 
 
+def test_a_value_that_all_share_accuses_nobody(event: Event) -> None:
+    """It may be right in all but one row; a row alone, or rows with a refused value each, are accused."""
+    shared = errors(("price_currency", 'Expected ISO-4217 currency, got "USD" for price_currency'))
+    members = [event(str(number), price_currency="USD") for number in range(3)]
+    assert suspects(shared, texts(*members)) == {}
+    assert list(suspects(shared, texts(members[0]))) == [0]
+    emails = [event(name, identifiers=[{"hashed_email": name}]) for name in ("a", "b")]
+    both = errors(*[("hashed_email", f"hashed_email ({name}) is not a valid SHA-256 hash") for name in ("a", "b")])
+    assert sorted(suspects(both, texts(*emails))) == [0, 1]
+
+
 def test_missing_identifiers_are_found_by_the_rule_itself(event: Event) -> None:
     """The message names nobody: rows whose identifiers cannot stand alone are meant."""
     members = [

@@ -140,8 +140,6 @@ def _refused(case: _Case) -> Decision:
         )
         return Decision(case.settle("not_processed"), halt=message)
     found = isolate.suspects(errors, events)
-    if len(found) == len(events) > 1 and not isolate.refused_event_ids(errors, events):
-        found = {}  # a value that all share accuses none of them: halving shows which are refused
     if found:
         return _rejected(case, found)
     if len(case.batch) == 1:

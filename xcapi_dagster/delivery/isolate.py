@@ -28,16 +28,20 @@ class Suspicion:
 
 
 def suspects(errors: Sequence[ApiError], events: Sequence[bytes]) -> dict[int, Suspicion]:
-    """Position in ``events`` (JSON texts) -> why that row is refused, for all rows the errors can be pinned on."""
+    """Position in ``events`` (JSON texts) -> why that row is refused, for all rows the errors can be pinned on.
+
+    A value that all of several rows share accuses none of them, unless it is that of their event.
+    """
     found: dict[int, Suspicion] = {}
     parsed = [json.loads(event) for event in events]
     event_ids = refused_event_ids(errors, events)
     for error in errors:
+        accused = [position for position, event in enumerate(parsed) if _is_about(error, event, event_ids)]
+        if len(accused) == len(events) > 1 and error.parameter != "event_id":
+            continue
         isolated_by = "echoed_value" if error.value is not None else "local_rule"
         suspicion = Suspicion(reason_code(error), error.template, isolated_by)
-        for position, event in enumerate(parsed):
-            if position not in found and _is_about(error, event, event_ids):
-                found[position] = suspicion
+        found = dict.fromkeys(accused, suspicion) | found
     return found
 
 
