@@ -45,8 +45,9 @@ def xcapi(*arguments: str, environ: Mapping[str, str], cwd: Path) -> subprocess.
     return subprocess.run(command, cwd=cwd, env=whole, capture_output=True, text=True, check=False, timeout=300)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
+    """One for each test: what a killed run sent is still answered when the next test runs."""
     with Sandbox() as sandbox:
         yield sandbox
 

@@ -54,7 +54,8 @@ def test_the_yaml_block_is_a_component() -> None:
 def test_every_shown_command_exists(command: str) -> None:
     """`xcapi` understands each command line of the README."""
     name, *options = command.split()[1:]
-    shown = main.commands[name]
+    shown = main.get_command(click.Context(main), name)
+    assert shown is not None
     known = {option for parameter in shown.params if isinstance(parameter, click.Option) for option in parameter.opts}
     assert {option for option in options if option.startswith("-")} <= known
 
