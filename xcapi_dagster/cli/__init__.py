@@ -1,0 +1,48 @@
+"""`xcapi`: the command line. Exit status 0: nothing is left to do; 1: something is; 2: usage or configuration.
+
+One module for each command or group of commands, loaded when it is called: most need neither Dagster nor pandas.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+
+import click
+
+from xcapi_dagster.errors import ConfigurationError, XConversionsError
+
+# command -> the module of this package that defines it, under the command's name with underscores
+_MODULES: Mapping[str, str] = {
+    "demo": "demo",
+    "sync": "sync",
+    "sandbox": "sandbox",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command when it is asked for, and turns this package's errors into one line and an exit status."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(_MODULES)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in _MODULES:
+            return None
+        command = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name.replace("-", "_"))
+        assert isinstance(command, click.Command)  # noqa: S101 - says what the table above promises
+        return command
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except ConfigurationError as error:
+            click.echo(f"xcapi: {error}", err=True)
+            context.exit(2)
+        except XConversionsError as error:
+            click.echo(f"xcapi: {error}", err=True)
+            context.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="xcapi-dagster")
+def main() -> None:
+    """Deliver purchases to the X Ads Conversion API, and know what became of every order."""

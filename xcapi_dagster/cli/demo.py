@@ -1,0 +1,38 @@
+"""`xcapi demo`."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from xcapi_dagster import demo as the_demo
+from xcapi_dagster.cli.outcomes import run, tell, told
+from xcapi_dagster.runs import BUNDLED_PROJECT, Project, dagster_instance
+from xcapi_dagster.settings import VARIABLES, from_environment
+
+
+@click.command()
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".xcapi"),
+    show_default=True,
+    help="Folder for all that the demo writes.",
+)
+def demo(home: Path) -> None:
+    """Send two weeks of sample orders to a sandbox on this machine. Nothing leaves it."""
+    for variable in VARIABLES.values():
+        os.environ.pop(variable, None)
+    os.environ[VARIABLES["home"]] = str(home.absolute())
+    settings = from_environment(os.environ)
+    the_demo.build_warehouse(settings)
+    with the_demo.running_sandbox(settings) as url:
+        os.environ |= the_demo.environment(settings, url)
+        told.print(f"A sandbox of the X Ads API answers at [bold]{url}[/], the orders are in {settings.warehouse_url}")
+        project = Project(BUNDLED_PROJECT, settings.name)
+        with dagster_instance(settings) as instance:
+            outcomes = run(project, the_demo.PARTITIONS, instance, per_run=1)
+    tell(outcomes, settings, as_json=False)
+    told.print("Run it again: nothing is sent twice. To see the assets: [bold]dg dev[/] (README, “In Dagster”).")
+    sys.exit(0 if all(ran.is_done for ran in outcomes) else 1)

@@ -1,0 +1,71 @@
+"""Partitions run with progress shown, and what became of their orders, for people or for programs."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+
+import click
+import dagster as dg
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from xcapi_dagster.reports.counts import Counts
+from xcapi_dagster.runs import Project, Ran
+from xcapi_dagster.settings import Settings
+
+told = Console(stderr=True)  # what is for people; results go to standard output
+
+
+def run(project: Project, partitions: Sequence[str], instance: dg.DagsterInstance, *, per_run: int) -> list[Ran]:
+    """Materialize ``partitions``, some in each run, showing progress."""
+    runs = [partitions[start : start + per_run] for start in range(0, len(partitions), per_run)]
+    outcomes: list[Ran] = []
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=told, transient=not told.is_terminal) as progress:
+        task = progress.add_task("partitions", total=len(partitions), rate="")
+        started, orders = time.monotonic(), 0
+        for run in runs:
+            progress.update(task, description=run[0] if len(run) == 1 else f"{run[0]} … {run[-1]}")
+            outcomes.append(project.materialize(run, instance))
+            orders += sum(counts.read for counts in outcomes[-1].counts.values())
+            rate = f"{orders:,} orders, {orders / (time.monotonic() - started):,.0f}/s"
+            progress.update(task, advance=len(run), rate=rate)
+    return outcomes
+
+
+def tell(outcomes: Sequence[Ran], settings: Settings, *, as_json: bool) -> None:
+    """Print what became of the orders, and where the files are; what went wrong goes to standard error."""
+    counts = {key: counted for ran in outcomes for key, counted in ran.counts.items()}
+    if as_json:
+        for key, counted in counts.items():
+            click.echo(json.dumps({"partition": key, **counted.as_dict()}))
+    elif counts:
+        output = Console()
+        output.print(_table(counts), width=output.width if output.is_terminal else max(output.width, 160))
+        told.print(f"Files: {settings.output_url}/{settings.name}", soft_wrap=True)
+    for ran in outcomes:
+        for failure in (*ran.failures, *ran.failed_checks):
+            click.echo(f"xcapi: {failure}", err=True)
+
+
+def _table(counts: Mapping[str, Counts]) -> Table:
+    """One row for each partition and a sum; columns in which nothing happened anywhere are left out."""
+    table = Table(title="What became of the orders")
+    table.add_column("partition", no_wrap=True, min_width=max(map(len, counts)))
+    total = {name: sum(each.as_dict()[name] for each in counts.values()) for name in Counts().as_dict()}
+    shown = [name for name, number in total.items() if number or name in ("read", "accepted", "requests")]
+    for name in shown:
+        table.add_column(name.replace("_", " "), justify="right")
+    for key, counted in counts.items():
+        table.add_row(key, *(f"{counted.as_dict()[name]:,}" for name in shown))
+    table.add_section()
+    table.add_row("all", *(f"{total[name]:,}" for name in shown), style="bold")
+    return table
