@@ -7,10 +7,12 @@ import dagster as dg
 import pyarrow as pa
 from upath import UPath
 
+from xcapi_dagster.delivery.database import Stamp
 from xcapi_dagster.partitions.prepare import Prepared
 from xcapi_dagster.partitions.upload import Uploaded
 
 _REASONS_SHOWN = 10
+_LEDGER = "ledger"
 
 
 def column_schema(schema: pa.Schema) -> dg.TableSchema:
@@ -41,5 +43,13 @@ def of_uploaded(uploaded: Uploaded, path: UPath) -> Mapping[str, Any]:
     return {
         **uploaded.counts.as_dict(),
         "rejections": dg.MetadataValue.md(table),
+        _LEDGER: f"{uploaded.ledger.ledger_id}:{uploaded.ledger.revision}",
         "path": dg.MetadataValue.path(str(path)),
     }
+
+
+def ledger_stamp(metadata: Mapping[str, Any]) -> Stamp | None:
+    """Which ledger a materialization with this metadata was made with, and how far that had come."""
+    told = metadata.get(_LEDGER)
+    ledger_id, _, revision = str(told.value if told else "").partition(":")
+    return Stamp(ledger_id, int(revision)) if revision.isdecimal() else None

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from xcapi_dagster.delivery.database import Database, _configure_sqlite, check_ledger_url
+from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.engines import _configure_sqlite, check_ledger_url
 from xcapi_dagster.errors import ConfigurationError, LedgerError
 
 Query = Callable[..., list[Any]]
@@ -45,10 +46,10 @@ def mode(path: Path) -> int:
 def test_a_new_ledger_has_this_schema_version_and_a_salt_of_its_own(
     ledger_url: str, query: Query, connect: Connect
 ) -> None:
-    """On first use the tables are made, at schema version 1, with 16 random bytes; later uses find them."""
+    """On first use the tables are made, at schema version 2, with 16 random bytes; later uses find them."""
     first, again = connect(ledger_url), connect(ledger_url)
     facts = dict(query(ledger_url, "SELECT name, value FROM meta"))
-    assert facts["schema_version"] == "1"
+    assert facts["schema_version"] == "2"
     assert first.salt == again.salt == bytes.fromhex(facts["salt"])
     assert len(first.salt) == 16
 
@@ -88,7 +89,7 @@ def test_a_newer_schema_is_refused(ledger_url: str, query: Query, connect: Conne
     """What a newer version of this package wrote is neither read nor changed, and the message names both versions."""
     connect(ledger_url).close()
     query(ledger_url, "UPDATE meta SET value = '99' WHERE name = 'schema_version'")
-    with pytest.raises(LedgerError, match=r"version 99.*reads 1"):
+    with pytest.raises(LedgerError, match=r"version 99.*reads 2"):
         Database(ledger_url)
 
 
@@ -183,7 +184,7 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
     """A damaged or foreign file is reported and stays as it is."""
     path = tmp_path / "ledger.db"
     path.write_bytes(b"orders,of,last,week\n" * 300)
-    with pytest.raises(LedgerError, match="not a database"):
+    with pytest.raises(LedgerError, match="damaged or no SQLite database"):
         Database(f"sqlite:///{path}")
     assert path.read_bytes() == b"orders,of,last,week\n" * 300
 

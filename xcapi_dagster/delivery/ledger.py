@@ -15,11 +15,11 @@ from sqlalchemy import Connection, insert, select, update
 
 from xcapi_dagster.contract import MAX_CONVERSIONS_PER_REQUEST
 from xcapi_dagster.delivery import throttle
-from xcapi_dagster.delivery.database import Database
-from xcapi_dagster.delivery.keys import Fingerprints, Keys, conversion_keys
+from xcapi_dagster.delivery.database import Database, Stamp
+from xcapi_dagster.delivery.keys import Entries, Fingerprints, Keys, conversion_keys
 from xcapi_dagster.delivery.lease import Heartbeat, Lease, in_flight_of_the_dead, uptime
 from xcapi_dagster.delivery.memory import Memory
-from xcapi_dagster.delivery.records import Request, Settlement, Verdict, columns_of
+from xcapi_dagster.delivery.records import Request, RequestState, Settlement, Verdict, columns_of
 from xcapi_dagster.delivery.standing import HORIZON_SECONDS
 from xcapi_dagster.delivery.tables import request, verdict
 from xcapi_dagster.delivery.throttle import Limits
@@ -27,7 +27,7 @@ from xcapi_dagster.errors import LedgerError
 
 _TOLD = (
     "id", "parent_id", "run_id", "state", "size", "http_status", "debug_id", "first_sent_at", "claimed_at",
-    "settled_at", "message",
+    "settled_at", "message", "decided_by",
 )  # fmt: skip
 
 
@@ -97,6 +97,10 @@ class Ledger:
         """Seconds since 1970 by the ledger's clock."""
         return self._database.now()
 
+    def stamp(self) -> Stamp:
+        """Which ledger this is, and its latest change."""
+        return self._database.stamp()
+
     def keys(self, event_ids: Sequence[str], conversion_ids: Sequence[str]) -> Keys:
         """The keys of these conversions in this ledger."""
         return conversion_keys(self._database.salt, self._scope, event_ids, conversion_ids)
@@ -126,18 +130,19 @@ class Ledger:
         *,
         parent: Request | None,
         share: float,
+        may_be_late: bool = False,
     ) -> Claim | Wait:
         """Leave to send these conversions in one request, or how long to wait for it.
 
         Kept are the conversions of which nothing new was heard: what was ``known`` is still so. None is when
-        ``parent`` was first sent too long ago. When none is kept, nothing was written. Raises DeliveryHaltedError
-        when the lease was lost.
+        ``parent`` was first sent too long ago, unless that does not matter. When none is kept, nothing was written.
+        Raises DeliveryHaltedError when the lease was lost.
         """
         with self._database.transaction() as connection:
             now = self._database.now(connection)
             self._lease.check(now)
             self._catch_up(connection)
-            is_late = parent is not None and now - parent.first_sent_at >= HORIZON_SECONDS
+            is_late = parent is not None and not may_be_late and now - parent.first_sent_at >= HORIZON_SECONDS
             kept = np.flatnonzero((self.memory.look_up(keys).heard == known) & (not is_late))
             if len(kept) == 0:
                 return Claim(None, kept)
@@ -146,7 +151,17 @@ class Ledger:
             if wait > 0:
                 self._give_up_the_dead(connection, now)  # what they had in flight may be what is waited for
                 return Wait(wait)
-            claimed = self._insert(connection, partition, keys[kept], fingerprints[kept], parent, now)
+            claimed = self._insert(
+                connection,
+                partition,
+                keys[kept],
+                fingerprints[kept],
+                parent_id=parent.id if parent else None,
+                state="in_flight",
+                first_sent_at=min(now, parent.first_sent_at) if parent else now,
+                now=now,
+            )
+            throttle.take_one(connection, self._account)
             self.memory.claim(claimed, keys[kept])
             return Claim(claimed, kept)
 
@@ -175,6 +190,61 @@ class Ledger:
         settled = replace(claimed, state=state, settled_at=now, http_status=status, debug_id=debug_id)
         self.memory.settle(settled, keys, fingerprints, settlement.verdicts)
 
+    def overrule(self, doubtful: Entries, state: RequestState, *, by: str, why: str) -> int:
+        """Let ``state`` stand for these conversions in place of what became of their requests; nothing is sent.
+
+        Returns of how many: what was heard of the others meanwhile stands. ``by`` and ``why`` are kept.
+        """
+        overruled = 0
+        with self._database.transaction() as connection:
+            now = self._database.now(connection)
+            self._catch_up(connection)
+            is_still_so = self.memory.look_up(doubtful.keys).heard == doubtful.requests
+            for request_id in np.unique(doubtful.requests[is_still_so]).tolist():
+                these = is_still_so & (doubtful.requests == request_id)
+                parent = self.memory.requests[request_id]
+                decided = self._insert(
+                    connection,
+                    parent.partition,
+                    doubtful.keys[these],
+                    doubtful.fingerprints[these],
+                    parent_id=request_id,
+                    state=state,
+                    first_sent_at=parent.first_sent_at,
+                    now=now,
+                    settled_at=now,
+                    message=why,
+                    decided_by=by,
+                )
+                self.memory.settle(decided, doubtful.keys[these], doubtful.fingerprints[these], ())
+                overruled += decided.size
+        return overruled
+
+    def adopt(self, partition: str, keys: Keys, state: RequestState, sent_at: float, *, by: str, why: str) -> None:
+        """Learn from elsewhere that conversions of ``partition`` are in ``state``, as if a request had told so.
+
+        They count as unchanged, since nothing is known of what was sent.
+        """
+        fingerprints = np.zeros(len(keys), np.uint64)
+        with self._database.transaction() as connection:
+            now = self._database.now(connection)
+            for start in range(0, len(keys), MAX_CONVERSIONS_PER_REQUEST):
+                part = slice(start, start + MAX_CONVERSIONS_PER_REQUEST)
+                adopted = self._insert(
+                    connection,
+                    partition,
+                    keys[part],
+                    fingerprints[part],
+                    parent_id=None,
+                    state=state,
+                    first_sent_at=sent_at,
+                    now=now,
+                    settled_at=now,
+                    message=why,
+                    decided_by=by,
+                )
+                self.memory.settle(adopted, keys[part], fingerprints[part], ())
+
     def requests_of(self, partition: str) -> list[dict[str, Any]]:
         """Every request that carried conversions of ``partition``, oldest first, by the ledger's names of columns."""
         told = [request.c[name] for name in _TOLD]
@@ -189,35 +259,33 @@ class Ledger:
         partition: str,
         keys: Keys,
         fingerprints: Fingerprints,
-        parent: Request | None,
+        *,
+        parent_id: int | None,
+        state: RequestState,
+        first_sent_at: float,
         now: float,
+        **more: Any,
     ) -> Request:
-        first_sent_at = min(now, parent.first_sent_at) if parent else now
-        row = {
-            "account": self._account,
-            "scope": self._scope,
+        values = {
             "partition": partition,
             "run_id": self.run_id,
             "owner_id": self._lease.owner_id,
-            "parent_id": parent.id if parent else None,
-            "revision": self._database.next_revision(connection),
-            "state": "in_flight",
+            "state": state,
             "size": len(keys),
+            "first_sent_at": first_sent_at,
+            **more,
+        }
+        row = values | {
+            "account": self._account,
+            "scope": self._scope,
+            "parent_id": parent_id,
+            "revision": self._database.next_revision(connection),
             "keys": keys.tobytes(),
             "fingerprints": fingerprints.tobytes(),
-            "first_sent_at": first_sent_at,
             "claimed_at": now,
         }
         request_id = connection.execute(insert(request).values(row).returning(request.c.id)).scalar_one()
-        throttle.take_one(connection, self._account)
-        return Request(
-            id=request_id,
-            state="in_flight",
-            run_id=self.run_id,
-            owner_id=self._lease.owner_id,
-            size=len(keys),
-            first_sent_at=first_sent_at,
-        )
+        return Request(id=request_id, **values)
 
     def _rule(self, connection: Connection, keys: Keys, verdicts: Iterable[tuple[int, Verdict]], revision: int) -> None:
         rows = [
