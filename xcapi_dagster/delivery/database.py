@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, inspect, select, text, update
+from sqlalchemy import BigInteger, Connection, Text, cast, func, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from xcapi_dagster.delivery import migrations, sqlite_file
@@ -16,6 +16,14 @@ from xcapi_dagster.delivery.engines import engine_for, failed, file_of
 from xcapi_dagster.delivery.tables import SCHEMA_VERSION, meta
 
 _ADVISORY_LOCK = 0x7863_6170_6964_6167  # any number that no other application uses: "xcapidag"
+_REVISION = select(meta.c.value).where(meta.c.name == "revision")
+_COUNT_REVISION = (
+    update(meta)
+    .where(meta.c.name == "revision")
+    .values(value=cast(cast(meta.c.value, BigInteger) + 1, Text))
+    .returning(meta.c.value)
+)
+_LOCK = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
 _DATABASE_TIME = text("SELECT extract(epoch FROM clock_timestamp())")
 
 
@@ -57,7 +65,7 @@ class Database:
         try:
             with self._lock, self._engine.begin() as connection:
                 if self.is_shared:
-                    connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+                    connection.execute(_LOCK)
                 yield connection
         except SQLAlchemyError as error:
             raise failed(error) from None
@@ -79,17 +87,16 @@ class Database:
 
     def next_revision(self, connection: Connection) -> int:
         """A number greater than that of every earlier change, for the rows that this transaction changes."""
-        revision = 1 + self.revision(connection)
-        self.set_revision(connection, revision)
-        return revision
+        return int(connection.execute(_COUNT_REVISION).scalar_one())
 
     def revision(self, connection: Connection) -> int:
         """The number of the latest change."""
-        return int(connection.execute(select(meta.c.value).where(meta.c.name == "revision")).scalar_one())
+        return int(connection.execute(_REVISION).scalar_one())
 
-    def set_revision(self, connection: Connection, revision: int) -> None:
-        """Let ``revision`` be the number of the latest change."""
-        connection.execute(update(meta).where(meta.c.name == "revision").values(value=str(revision)))
+    def raise_revision(self, connection: Connection, revision: int) -> None:
+        """Let the number of the latest change be at least ``revision``."""
+        if revision > self.revision(connection):
+            connection.execute(update(meta).where(meta.c.name == "revision").values(value=str(revision)))
 
     def stamp(self, connection: Connection | None = None) -> Stamp:
         """Which ledger this is, and its latest change."""

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from xcapi_dagster.contract import MAX_CONVERSIONS_PER_REQUEST
 from xcapi_dagster.delivery import throttle
@@ -29,6 +29,17 @@ _TOLD = (
     "id", "parent_id", "run_id", "state", "size", "http_status", "debug_id", "first_sent_at", "claimed_at",
     "settled_at", "message", "decided_by",
 )  # fmt: skip
+_OUTCOME = ("state", "settled_at", "revision", "message", "http_status", "debug_id")
+
+
+# Made once: for SQLAlchemy, making a statement is dearer than executing it.
+_CLAIM = insert(request).returning(request.c.id)
+_SETTLE = (
+    update(request)
+    .where(request.c.id == bindparam("claimed"))
+    .where((request.c.state == "in_flight") | (request.c.state == bindparam("or_in")))
+    .values({name: bindparam(name) for name in _OUTCOME})
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +158,7 @@ class Ledger:
             if len(kept) == 0:
                 return Claim(None, kept)
             limits = self._limits.shared(share)
-            wait = throttle.seconds_to_wait(connection, self._account, len(kept), limits, now)
+            wait = throttle.reserve(connection, self._account, len(kept), limits, now)
             if wait > 0:
                 self._give_up_the_dead(connection, now)  # what they had in flight may be what is waited for
                 return Wait(wait)
@@ -161,7 +172,6 @@ class Ledger:
                 first_sent_at=min(now, parent.first_sent_at) if parent else now,
                 now=now,
             )
-            throttle.take_one(connection, self._account)
             self.memory.claim(claimed, keys[kept])
             return Claim(claimed, kept)
 
@@ -171,15 +181,20 @@ class Ledger:
         When this run's lease was lost meanwhile and the request is unknown to all, only a certain outcome changes that.
         """
         state = settlement.state
-        is_certain = state in ("accepted", "held")
-        open_states = ("in_flight", "unknown") if is_certain else ("in_flight",)
         with self._database.transaction() as connection:
             now = self._database.now(connection)
-            revision = self._database.next_revision(connection)
-            values = {"state": state, "settled_at": now, "revision": revision, "message": settlement.message}
-            values |= {"http_status": settlement.http_status, "debug_id": settlement.debug_id}
-            is_open = (request.c.id == claimed.id) & request.c.state.in_(open_states)
-            if connection.execute(update(request).where(is_open).values(values)).rowcount == 0:
+            revision = self._next_revision(connection)
+            outcome = {
+                "claimed": claimed.id,
+                "or_in": "unknown" if state in ("accepted", "held") else "in_flight",
+                "state": state,
+                "settled_at": now,
+                "revision": revision,
+                "message": settlement.message,
+                "http_status": settlement.http_status,
+                "debug_id": settlement.debug_id,
+            }
+            if connection.execute(_SETTLE, outcome).rowcount == 0:
                 state = "unknown"
             self._rule(connection, keys, settlement.verdicts, revision)
             throttle.spend(connection, self._account, claimed.size, self._limits, now)
@@ -279,13 +294,12 @@ class Ledger:
             "account": self._account,
             "scope": self._scope,
             "parent_id": parent_id,
-            "revision": self._database.next_revision(connection),
+            "revision": self._next_revision(connection),
             "keys": keys.tobytes(),
             "fingerprints": fingerprints.tobytes(),
             "claimed_at": now,
         }
-        request_id = connection.execute(insert(request).values(row).returning(request.c.id)).scalar_one()
-        return Request(id=request_id, **values)
+        return Request(id=connection.execute(_CLAIM, row).scalar_one(), **values)
 
     def _rule(self, connection: Connection, keys: Keys, verdicts: Iterable[tuple[int, Verdict]], revision: int) -> None:
         rows = [
@@ -296,7 +310,16 @@ class Ledger:
             connection.execute(insert(verdict), rows)
 
     def _catch_up(self, connection: Connection) -> None:
-        self.memory.catch_up(connection, self._database.revision(connection), self._lease.owner_id)
+        revision = self._database.revision(connection)
+        if revision != self.memory.revision:
+            self.memory.catch_up(connection, revision, self._lease.owner_id)
+
+    def _next_revision(self, connection: Connection) -> int:
+        """The number of a change of this run's own, which it need not be told of."""
+        revision = self._database.next_revision(connection)
+        if revision == self.memory.revision + 1:
+            self.memory.revision = revision
+        return revision
 
     def _give_up_the_dead(self, connection: Connection, now: float) -> None:
         """Requests in flight whose owner is gone were possibly sent: they are unknown, never pending."""

@@ -43,18 +43,18 @@ class Memory:
         self._index = KeyIndex()
         self._in_flight: dict[int, Keys] = {}
         self._verdicts: dict[bytes, Verdict] = {}
-        self._revision = -1
+        self.revision = -1  # of the ledger, up to which this knows everything
         self.last_accepted = 0  # the latest of all requests that X accepted
         self.requests: dict[int, Request] = {}
 
     def catch_up(self, connection: Connection, revision: int, owner_id: int) -> None:
         """Learn what was changed since the last time by anyone but ``owner_id``, up to ``revision``."""
-        if self._revision < 0:
+        if self.revision < 0:
             self._load(connection)
         else:
             changed = connection.execute(
                 select(request)
-                .where(request.c.scope == self._scope, request.c.revision > self._revision)
+                .where(request.c.scope == self._scope, request.c.revision > self.revision)
                 .where(request.c.owner_id != owner_id)
                 .order_by(request.c.id)
             )
@@ -63,12 +63,12 @@ class Memory:
                     self._learn(rows)
         ruled = connection.execute(
             select(verdict)
-            .where(verdict.c.scope == self._scope, verdict.c.revision > self._revision)
+            .where(verdict.c.scope == self._scope, verdict.c.revision > self.revision)
             .order_by(verdict.c.id)
         ).all()
         with self._lock:
             self._verdicts |= {row.key: verdict_of(row) for row in ruled}
-            self._revision = revision
+            self.revision = revision
 
     def _load(self, connection: Connection) -> None:
         """Learn everything for the first time."""

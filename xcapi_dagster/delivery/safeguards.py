@@ -49,7 +49,7 @@ def accept_stamps(database: Database, stamps: Iterable[Stamp], *, by: str, why: 
         own, now = database.stamp(connection), database.now(connection)
         for stamp in stamps:
             if stamp.ledger_id == own.ledger_id:
-                database.set_revision(connection, max(stamp.revision, database.revision(connection)))
+                database.raise_revision(connection, stamp.revision)
                 continue
             connection.execute(delete(predecessor).where(predecessor.c.ledger_id == stamp.ledger_id))
             row = {"ledger_id": stamp.ledger_id, "revision": stamp.revision, "at": now}
