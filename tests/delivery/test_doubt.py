@@ -246,17 +246,17 @@ def test_what_is_adopted_counts_as_if_it_had_been_sent(
     ledger = look()
     names = [f"order-{number}" for number in range(1201)]
     some = make(ledger, *names)
-    ledger.adopt(DAY, some.keys, "accepted", 5.0, by="ann", why="from the files")
+    ledger.adopt(DAY, some.keys, "accepted", by="ann", why="from the files")
     later = look()
     assert (
         set(stand(later, make(later, *names)))
         == set(stand(later, make(later, *names, version=2)))
         == {Standing.ACCEPTED}
     )
-    assert query(ledger_url, "SELECT size, first_sent_at, decided_by FROM request ORDER BY id") == [
-        (500, 5.0, "ann"),
-        (500, 5.0, "ann"),
-        (201, 5.0, "ann"),
+    assert query(ledger_url, "SELECT size, decided_by FROM request ORDER BY id") == [
+        (500, "ann"),
+        (500, "ann"),
+        (201, "ann"),
     ]
 
 
@@ -265,5 +265,5 @@ def test_no_entries_change_nothing(sqlite_url: str, open_ledger: OpenLedger, que
     ledger = open_ledger(sqlite_url)
     nothing = Entries(*(column[:0] for column in ledger.memory.entries_of("unknown")))
     assert ledger.overrule(nothing, "held", by="x", why="y") == 0
-    ledger.adopt(DAY, nothing.keys, "accepted", 0.0, by="x", why="y")
+    ledger.adopt(DAY, nothing.keys, "accepted", by="x", why="y")
     assert query(sqlite_url, "SELECT count(*) FROM request") == [(0,)]

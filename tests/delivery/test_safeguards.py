@@ -35,7 +35,7 @@ def accept(ledger_url: str, open_ledger: Callable[..., Ledger]) -> Callable[[str
 
     def accepted(scope: str) -> None:
         ledger = open_ledger(ledger_url, "run", scope=scope)
-        ledger.adopt("p", ledger.keys(["o87ne"], ["A-1"]), "accepted", 1.0, by="x", why="y")
+        ledger.adopt("p", ledger.keys(["o87ne"], ["A-1"]), "accepted", by="x", why="y")
 
     return accepted
 

@@ -3,10 +3,13 @@
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import BigInteger, Connection, Text, cast, func, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,6 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from xcapi_dagster.delivery import migrations, sqlite_file
 from xcapi_dagster.delivery.engines import engine_for, failed, file_of
 from xcapi_dagster.delivery.tables import SCHEMA_VERSION, meta
+from xcapi_dagster.errors import XConversionsError
+
+T = TypeVar("T")
 
 _ADVISORY_LOCK = 0x7863_6170_6964_6167  # any number that no other application uses: "xcapidag"
 _REVISION = select(meta.c.value).where(meta.c.name == "revision")
@@ -45,6 +51,7 @@ class Database:
         """
         self._clock = clock
         self._lock = threading.Lock()
+        self._waiting: deque[tuple[Callable[[Connection], Any], Future[Any]]] = deque()
         self._engine = engine_for(url)
         self._path = file_of(self._engine)
         self.is_shared = self._path is None
@@ -62,8 +69,43 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One durable transaction that no other of any process overlaps. Raises LedgerError when it fails."""
+        with self._lock, self._begun() as connection:
+            yield connection
+
+    def grouped(self, work: Callable[[Connection], T]) -> T:
+        """What ``work`` returns, once it is durable, in one transaction with the work of threads that wait meanwhile.
+
+        So many senders cost one commit. Work that raises one of this package's errors must have written nothing;
+        anything else that goes wrong undoes the whole transaction, and all whose work was in it are told.
+        """
+        mine: Future[T] = Future()
+        self._waiting.append((work, mine))
+        with self._lock:
+            if not mine.done():  # else whoever was in here before has done it
+                self._work_off()
+        return mine.result()
+
+    def _work_off(self) -> None:
+        group = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        done: list[Callable[[], None]] = []
         try:
-            with self._lock, self._engine.begin() as connection:
+            with self._begun() as connection:
+                for work, promised in group:
+                    try:
+                        done.append(partial(promised.set_result, work(connection)))
+                    except XConversionsError as error:
+                        done.append(partial(promised.set_exception, error))
+        except BaseException as error:  # noqa: BLE001 - whoever waits must be told
+            for _, promised in group:
+                promised.set_exception(error)
+            return
+        for tell in done:
+            tell()
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
                 if self.is_shared:
                     connection.execute(_LOCK)
                 yield connection

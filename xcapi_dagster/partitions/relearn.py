@@ -8,7 +8,7 @@ from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.records import RequestState
 from xcapi_dagster.outputs import Outputs, parquet_file
 
-_COLUMNS = ["event_id", "conversion_id", "state", "first_sent_at"]
+_COLUMNS = ["event_id", "conversion_id", "state"]
 _ACCEPTED = ("accepted", "changed")
 _IN_DOUBT = ("unknown", "held")
 
@@ -42,7 +42,5 @@ def _adopt(
     told = results.filter(pc.is_in(results["state"], pa.array(states)))
     keys: Keys = ledger.keys(told["event_id"].to_pylist(), told["conversion_id"].to_pylist())
     is_unknown = ledger.memory.look_up(keys).requests == 0
-    if is_unknown.any():
-        earliest = pc.min(told["first_sent_at"].cast(pa.int64())).as_py() or 0
-        ledger.adopt(partition, keys[is_unknown], state, earliest / 1000, by=by, why=why)
+    ledger.adopt(partition, keys[is_unknown], state, by=by, why=why)
     return int(is_unknown.sum())
