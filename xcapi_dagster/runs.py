@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import dagster as dg
+from dagster.components.definitions import LazyDefinitions
 
 from xcapi_dagster.assets import INSTANCE_TAG
 from xcapi_dagster.delivery.lease import is_gone, this_process
@@ -91,7 +92,7 @@ def _load(module: str) -> dg.Definitions:
     """The definitions in ``module``; what a component found wrong with the settings is told as such."""
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` and Dagster's own commands do
     try:
-        definitions = getattr(importlib.import_module(module), "defs", None)
+        definitions = _definitions_in(importlib.import_module(module))
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"-m {module}: there is no module {error.name}") from None
     except Exception as error:
@@ -101,9 +102,18 @@ def _load(module: str) -> dg.Definitions:
         if cause:
             raise cause from None
         raise
-    if not isinstance(definitions, dg.Definitions):
+    if definitions is None:
         raise ConfigurationError(f"-m {module}: the module has no `defs` that are Dagster definitions")
     return definitions
+
+
+def _definitions_in(module: ModuleType) -> dg.Definitions | None:
+    """The module's `defs`, else what a function decorated with `@dg.definitions` gives; None where there are none."""
+    found = [value for value in vars(module).values() if isinstance(value, dg.Definitions | LazyDefinitions)]
+    definitions = getattr(module, "defs", found[0] if found else None)
+    if isinstance(definitions, LazyDefinitions):
+        definitions = definitions()
+    return definitions if isinstance(definitions, dg.Definitions) else None
 
 
 def dagster_instance(settings: Settings) -> dg.DagsterInstance:
