@@ -85,13 +85,13 @@ def _conversions(
             warehouse, outputs = resources.warehouse_of(settings), resources.outputs_of(settings)
             rules = resources.rules_of(settings, datetime.now(UTC))
             done: dict[str, Prepared] = {}
+            if without_time := warehouse.count_without_time():
+                context.log.warning("%d orders have no ordered_at: they belong to no partition", without_time)
             for partition in _partitions(context, partitions_def):
                 done[partition.key] = prepared = prepare_partition(partition, warehouse, rules, outputs)
                 context.log.info("%s: %d orders read, %d ready to send", partition.key, prepared.read, prepared.ready)
-                metadata = of_prepared(prepared, outputs.path("conversions", partition.key))
+                metadata = of_prepared(prepared, without_time, outputs.path("conversions", partition.key))
                 context.add_asset_metadata(metadata, asset_key=key, partition_key=partition.key)
-            if without_time := warehouse.count_without_time():
-                context.log.warning("%d orders have no ordered_at: they belong to no partition", without_time)
         return dg.MaterializeResult(asset_key=key, check_results=[checks.identifier_coverage(key, done)])
 
     return conversions

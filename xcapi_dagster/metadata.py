@@ -13,6 +13,7 @@ from xcapi_dagster.partitions.upload import Uploaded
 
 _REASONS_SHOWN = 10
 _LEDGER = "ledger"
+WITHOUT_TIME = "orders_without_time"
 
 
 def column_schema(schema: pa.Schema) -> dg.TableSchema:
@@ -20,8 +21,11 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
     return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in schema])
 
 
-def of_prepared(prepared: Prepared, path: UPath) -> Mapping[str, Any]:
-    """Counts and identifier coverage of a partition's conversions, and where they are."""
+def of_prepared(prepared: Prepared, without_time: int, path: UPath) -> Mapping[str, Any]:
+    """Counts and identifier coverage of a partition's conversions, and where they are.
+
+    ``without_time`` are the orders that belong to no partition.
+    """
     return {
         "read": prepared.read,
         "invalid": prepared.invalid,
@@ -29,6 +33,7 @@ def of_prepared(prepared: Prepared, path: UPath) -> Mapping[str, Any]:
         "duplicate": prepared.duplicate,
         "dagster/partition_row_count": prepared.ready,
         **{f"with_{identifier}": count for identifier, count in prepared.with_identifier.items()},
+        WITHOUT_TIME: without_time,
         "path": dg.MetadataValue.path(str(path)),
     }
 

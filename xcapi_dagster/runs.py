@@ -16,6 +16,7 @@ from dagster.components.definitions import LazyDefinitions
 from xcapi_dagster.assets import INSTANCE_TAG
 from xcapi_dagster.delivery.lease import is_gone, this_process
 from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.metadata import WITHOUT_TIME
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.settings import Settings
 
@@ -36,6 +37,7 @@ class Ran:
     counts: dict[str, Counts]
     failures: tuple[str, ...]
     failed_checks: tuple[str, ...]
+    without_time: int = 0  # orders that belong to no partition
 
     @property
     def is_done(self) -> bool:
@@ -85,7 +87,8 @@ class Project:
             run_config=_QUIET,
         )
         report = dg.AssetKey([self._name, "rejection_report"])
-        return Ran(_counts(result, report), tuple(_failures(result)), tuple(_failed_checks(result)))
+        failed, unchecked = tuple(_failures(result)), tuple(_failed_checks(result))
+        return Ran(_counts(result, report), failed, unchecked, _without_time(result))
 
 
 def _load(module: str) -> dg.Definitions:
@@ -166,6 +169,12 @@ def _counts(result: dg.ExecuteInProcessResult, report: dg.AssetKey) -> dict[str,
         if told.asset_key == report and told.partition is not None:
             counts[told.partition] = Counts(**{name: _number(told.metadata[name]) for name in names})
     return counts
+
+
+def _without_time(result: dg.ExecuteInProcessResult) -> int:
+    """How many orders the warehouse has that belong to no partition, as the conversions' materializations say."""
+    told = [event.materialization.metadata.get(WITHOUT_TIME) for event in result.get_asset_materialization_events()]
+    return max((_number(number) for number in told if number), default=0)
 
 
 def _number(value: Any) -> int:
