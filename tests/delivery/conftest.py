@@ -2,7 +2,6 @@
 
 import json
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,21 +48,6 @@ def clock() -> Clock:
 def sqlite_url(tmp_path: Path) -> str:
     """A ledger's file that does not exist yet."""
     return f"sqlite:///{tmp_path}/ledger/ledger.db"
-
-
-@pytest.fixture
-def postgresql_ledger_url(postgres_url: str) -> Iterator[str]:
-    """A new, empty database of the PostgreSQL server."""
-    name = f"ledger_{uuid.uuid4().hex}"
-    server = sa.create_engine(
-        sa.make_url(postgres_url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
-    )
-    with server.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

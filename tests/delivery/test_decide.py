@@ -258,6 +258,37 @@ def test_words_that_nobody_knows_are_only_a_suspicion(batch: MakeBatch) -> None:
     assert (ruling.state, ruling.reason_code, ruling.detail) == ("suspected", "api_unrecognised", "Something new")
 
 
+@pytest.mark.parametrize(
+    ("since", "last_accepted", "state"),
+    [
+        ({}, 6, "suspected"),
+        ({"refused_since": 3}, 2, "suspected"),
+        ({"refused_since": 3}, 4, "rejected"),
+        ({"refused_since": 3, "suspected_since": 5}, 4, "suspected"),
+        ({"refused_since": 3, "suspected_since": 5}, 6, "rejected"),
+    ],
+)
+def test_what_x_accepts_between_two_refusals_decides(
+    batch: MakeBatch, since: dict[str, int], last_accepted: int, state: str
+) -> None:
+    """It began to refuse the row, took others, and refuses it again: then the row is at fault."""
+    decision = decided(batch(1, **since), refused(("", "Something new")), last_accepted=last_accepted)
+    ((_, ruling),) = decision.settlement.verdicts
+    assert (ruling.state, decision.batches, decision.afterwards) == (state, (), ())
+
+
+def test_a_suspected_row_is_tried_once_more_after_the_others(batch: MakeBatch) -> None:
+    """Once alone, and only while a POST is left."""
+    first = batch(1, refused_since=3)
+    decision = decided(first, refused(("", "Something new")), last_accepted=4, others_wait=True)
+    assert [ruling.state for _, ruling in decision.settlement.verdicts] == ["suspected"]
+    (again,) = decision.afterwards
+    assert (again.suspected_since, again.known.tolist(), again.parent) == (REQUEST.id, [REQUEST.id], REQUEST)
+    assert decided(again, refused(("", "Something new")), others_wait=True).afterwards == ()
+    assert first.budget.take(38)
+    assert decided(first, refused(("", "Something new")), others_wait=True).afterwards == ()
+
+
 def test_a_spent_budget_leaves_a_group(batch: MakeBatch) -> None:
     """No POST is left for two halves: all four wait together, and none is rejected."""
     spent = batch()

@@ -371,6 +371,23 @@ def test_a_late_answer_does_not_hide_a_later_request(ledger_url: str, open_ledge
     assert heard(other, "a") == heard(open_ledger(ledger_url, "later"), "a") == [second]
 
 
+@pytest.mark.parametrize("state", ["unknown", "held", "refused", "not_processed"])
+def test_nothing_later_hides_what_x_accepted(
+    state: RequestState, ledger_url: str, open_ledger: OpenLedger, query: Query
+) -> None:
+    """A run was given up and its order sent in its place; then its answer came: X has the order, whatever else ends."""
+    slow = open_ledger(ledger_url, "slow")
+    first = claim(slow, "a")
+    query(ledger_url, "UPDATE owner SET lease_until = 0")
+    other = open_ledger(ledger_url, "other")
+    second = claim(other, "a")
+    settle(slow, first, "accepted", "a")
+    settle(other, second, state, "a")
+    for each in (slow, other):
+        each.refresh()
+    assert [state_of(each, "a") for each in (slow, other, open_ledger(ledger_url, "later"))] == ["accepted"] * 3
+
+
 def test_the_first_time_sent_is_inherited_and_never_later(
     sqlite_url: str, open_ledger: OpenLedger, clock: Clock
 ) -> None:

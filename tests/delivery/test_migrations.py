@@ -1,6 +1,7 @@
 """Older ledgers: brought up to date with all that they know, after a copy was put aside."""
 
 import sqlite3
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -49,6 +50,8 @@ def test_version_1_is_brought_up_to_date(ledger_url: str, query: Query) -> None:
     assert query(ledger_url, "SELECT id, partition, state, decided_by FROM request") == [
         (1, "2026-09-21", "accepted", None)
     ]
+    told = query(ledger_url, "SELECT * FROM request")
+    assert zlib.crc32(b"5.0") in told[0]  # of the time it was first sent, before the keys, of which it has none
     assert query(ledger_url, "SELECT * FROM instance") == query(ledger_url, "SELECT * FROM predecessor") == []
     again = Database(ledger_url)
     assert again.stamp() == first.stamp()

@@ -282,23 +282,12 @@ def test_a_group_in_doubt_is_sent_only_as_the_doubt_allows(
     assert history.standing(policy) == expected
 
 
-def test_a_suspected_row_is_rejected_once_x_accepts_others(history: History) -> None:
-    """Refused alone in words that nobody knows: pending like a group until X proves that it accepts something."""
-    refused = history.request("refused")
-    history.ruled("suspected", since=refused)
+def test_a_suspected_row_is_tried_again_like_a_group(history: History) -> None:
+    """Refused alone in words that nobody knows: whatever X accepts, this row may be as good."""
+    history.ruled("suspected", since=history.request("refused"))
     told = history.outcome()
-    assert history.standing() == Standing.GROUPED
     assert (told.state[0], told.reason_code[0], told.detail[0]) == ("pending", "api_group_held", "what X said")
     history.request("accepted", keys=np.array([(2, 2)], KEY))
-    told = history.outcome()
-    assert history.standing() == Standing.REJECTED
-    assert (told.state[0], told.reason_code[0]) == ("rejected", "api_unrecognised")
-
-
-def test_what_x_accepted_before_proves_nothing(history: History) -> None:
-    """An acceptance from before X began to refuse the row does not make the row the one at fault."""
-    history.request("accepted", keys=np.array([(2, 2)], KEY))
-    history.ruled("suspected")
     assert history.standing() == Standing.GROUPED
 
 

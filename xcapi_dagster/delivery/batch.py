@@ -55,6 +55,7 @@ class Batch:
     throttled: int = 0
     waited: float = 0.0  # seconds, because X asked for it
     refused_since: int = 0  # the request with which X began to refuse these, 0 before that
+    suspected_since: int = 0  # the one since which a row of these is suspected, 0 when none is
     budget: Budget = field(default_factory=Budget)
 
     def __len__(self) -> int:
@@ -87,8 +88,12 @@ class Batch:
         return replace(self, attempts=self.attempts + 1)
 
     def following(self, unsure: Request) -> Self:
-        """The same conversions, after a request with them whose answer never came."""
+        """The same conversions, of which that request is what was heard last."""
         return replace(self, parent=unsure, known=np.full(len(self), unsure.id, np.uint32))
+
+    def suspected(self, refused: Request) -> Self:
+        """The same conversion, which X refused alone, to be tried once more after others."""
+        return replace(self.following(refused), suspected_since=refused.id)
 
     def halves(self, parent: Request) -> list[Self]:
         """Two batches of half the size each, of what ``parent`` carried in vain."""

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import BigInteger, Connection, Text, cast, func, inspect, select, text, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from xcapi_dagster.delivery import migrations, sqlite_file
+from xcapi_dagster.delivery import engines, migrations, sqlite_file
 from xcapi_dagster.delivery.engines import engine_for, failed, file_of
 from xcapi_dagster.delivery.tables import SCHEMA_VERSION, meta
-from xcapi_dagster.errors import XConversionsError
+from xcapi_dagster.errors import LedgerError, XConversionsError
 
 T = TypeVar("T")
 
@@ -31,6 +31,7 @@ _COUNT_REVISION = (
 )
 _LOCK = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
 _DATABASE_TIME = text("SELECT extract(epoch FROM clock_timestamp())")
+_RETRY_SECONDS = 0.2
 
 
 class Stamp(NamedTuple):
@@ -55,12 +56,15 @@ class Database:
         self._engine = engine_for(url)
         self._path = file_of(self._engine)
         self.is_shared = self._path is None
+        self._was_reached = False
+        self._read, self._known = 0, 0  # the latest revision in this transaction, and after those that are durable
         try:
             if self._path is not None:
                 sqlite_file.create(self._path)
                 sqlite_file.check_room(self._path)
                 sqlite_file.check_soundness(self._path)
             facts = self._opened()
+            migrations.check_facts(facts)
         except BaseException:
             self.close()
             raise
@@ -105,12 +109,37 @@ class Database:
     @contextmanager
     def _begun(self) -> Iterator[Connection]:
         try:
-            with self._engine.begin() as connection:
-                if self.is_shared:
-                    connection.execute(_LOCK)
+            with self._connected(lock=self.is_shared) as connection:
                 yield connection
+                connection.commit()
         except SQLAlchemyError as error:
             raise failed(error) from None
+        self._known = max(self._known, self._read)
+
+    def _connected(self, *, lock: bool) -> Connection:
+        """A connection in a new transaction.
+
+        A server that was reached before may be away for a while, when it is restarted or another takes its place:
+        nothing was read or written yet, so this waits for it.
+        """
+        deadline = time.monotonic() + engines.BUSY_SECONDS
+        while True:
+            connection: Connection | None = None
+            try:
+                connection = self._engine.connect()
+                connection.begin()
+                if lock:
+                    connection.execute(_LOCK)
+            except DBAPIError as error:
+                is_away = connection is None or error.connection_invalidated
+                if connection:
+                    connection.close()
+                if not is_away or not self._was_reached or time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+            else:
+                self._was_reached = self.is_shared
+                return connection
 
     def now(self, connection: Connection | None = None) -> float:
         """Seconds since 1970: the database's clock where several machines share it, else this machine's.
@@ -122,18 +151,25 @@ class Database:
         if connection is not None:
             return float(connection.execute(_DATABASE_TIME).scalar_one())
         try:
-            with self._engine.connect() as own:
+            with self._connected(lock=False) as own:
                 return float(own.execute(_DATABASE_TIME).scalar_one())
         except SQLAlchemyError as error:
             raise failed(error) from None
 
     def next_revision(self, connection: Connection) -> int:
         """A number greater than that of every earlier change, for the rows that this transaction changes."""
-        return int(connection.execute(_COUNT_REVISION).scalar_one())
+        self._read = int(connection.execute(_COUNT_REVISION).scalar_one())
+        return self._read
 
     def revision(self, connection: Connection) -> int:
-        """The number of the latest change."""
-        return int(connection.execute(_REVISION).scalar_one())
+        """The number of the latest change. Raises LedgerError when it is less than it was before."""
+        self._read = int(connection.execute(_REVISION).scalar_one())
+        if self._read < self._known:
+            raise LedgerError(
+                "the ledger has forgotten what was written to it, as when a server that lags behind takes the place of "
+                "another: nothing more is sent. Restore what was lost, or run `xcapi ledger accept-restored`"
+            )
+        return self._read
 
     def raise_revision(self, connection: Connection, revision: int) -> None:
         """Let the number of the latest change be at least ``revision``."""
@@ -146,6 +182,10 @@ class Database:
             with self.transaction() as own:
                 return self.stamp(own)
         return Stamp(self.id, self.revision(connection))
+
+    def latest_stamp(self) -> Stamp:
+        """The same as far as this connection knows, without asking the database."""
+        return Stamp(self.id, self._known)
 
     def close(self) -> None:
         """Give back all connections; used again, the database opens new ones."""

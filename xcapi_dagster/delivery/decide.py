@@ -30,6 +30,8 @@ class Situation:
     jitter: Callable[[], float]  # uniform in [0, 1)
     patience: float  # the longest to wait for X with one batch, in seconds
     clock_was_corrected: bool = False  # before the request was signed
+    others_wait: bool = False  # parts of the same batch, to be sent after this one
+    last_accepted: int = 0  # the latest request that X accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Decision:
 
     settlement: Settlement
     batches: Sequence[Batch] = ()
+    afterwards: Sequence[Batch] = ()  # when nothing else of the batch waits
     pause: float = 0.0
     halt: str | None = None
     gave_up: bool = False
@@ -143,14 +146,32 @@ def _refused(case: _Case) -> Decision:
     if found:
         return _rejected(case, found)
     if len(case.batch) == 1:
-        lone = isolate.alone(errors, "bisection" if case.batch.refused_since else "alone")
-        state: VerdictState = "rejected" if any(error.is_about_rows for error in errors) else "suspected"
-        return Decision(case.settle("refused", verdicts=_verdicts(case, {0: lone}, state)))
+        return _refused_alone(case)
     if not case.batch.budget.take(2):
         return Decision(
             case.settle("refused", verdicts=_verdicts(case, _grouped(case, range(len(case.batch))), "grouped"))
         )
     return Decision(case.settle("refused"), case.batch.after_refusal(case.request).halves(case.request))
+
+
+def _refused_alone(case: _Case) -> Decision:
+    """In words that nobody knows, X may refuse everything for a while: what it accepts meanwhile decides.
+
+    A row is at fault when X accepted others between two refusals of it, for which it is tried once more if need be.
+    """
+    batch, errors = case.batch, case.answer.errors
+    lone = {0: isolate.alone(errors, "bisection" if batch.refused_since else "alone")}
+    is_certain = any(error.is_about_rows for error in errors)
+    if not is_certain and case.situation.others_wait and not batch.suspected_since and batch.budget.take(1):
+        suspicion = case.settle("refused", verdicts=_verdicts(case, lone, "suspected"))
+        return Decision(suspicion, afterwards=[batch.suspected(case.request)])
+    is_certain |= case.situation.last_accepted > _since(case)
+    return Decision(case.settle("refused", verdicts=_verdicts(case, lone, "rejected" if is_certain else "suspected")))
+
+
+def _since(case: _Case) -> int:
+    """The request with which X began to refuse the batch."""
+    return case.batch.suspected_since or case.batch.refused_since or case.request.id
 
 
 def _rejected(case: _Case, found: Mapping[int, Suspicion]) -> Decision:
@@ -176,7 +197,7 @@ def _verdicts(case: _Case, found: Mapping[int, Suspicion], state: VerdictState) 
                 state=state,
                 fingerprint=int(case.batch.fingerprints[position]),
                 request_id=case.request.id,
-                since=case.batch.refused_since or case.request.id,
+                since=_since(case),
                 reason_code=why.reason_code,
                 detail=why.detail,
                 isolated_by=why.isolated_by,

@@ -15,11 +15,12 @@ from typing import Protocol
 import numpy as np
 
 from xcapi_dagster.ads_api.responses import Answer
-from xcapi_dagster.delivery.batch import Batch, Chunk, batches, originals
+from xcapi_dagster.delivery.batch import Batch, Chunk, Positions, batches, originals
 from xcapi_dagster.delivery.breaker import Breaker
 from xcapi_dagster.delivery.decide import Decision, Situation, decide
 from xcapi_dagster.delivery.isolate import GROUP_SIZE
 from xcapi_dagster.delivery.ledger import Claim, Ledger, Wait
+from xcapi_dagster.delivery.memory import Known
 from xcapi_dagster.delivery.records import Request
 from xcapi_dagster.delivery.standing import SENDABLE, Policy, Standing, standings
 from xcapi_dagster.errors import DeliveryHaltedError
@@ -118,8 +119,10 @@ class Delivery:
             size = min(largest, GROUP_SIZE) if standing == Standing.GROUPED else largest
             for request_id, part in originals(known.known.requests, todo):
                 parent = memory.requests.get(request_id) if standing != Standing.NEW else None
+                is_released = parent is not None and parent.state == "resend"
                 for batch in batches(chunk.render(part), chunk, part, known.known.heard, size):
-                    yield replace(batch, parent=parent, may_be_late=standing == Standing.RELEASED)
+                    since = _suspected_since(known.known, part[batch.positions]) if standing == Standing.GROUPED else 0
+                    yield replace(batch, parent=parent, may_be_late=is_released, suspected_since=since)
 
     def _send(self, partition: str, batch: Batch) -> None:
         """One batch to its end; what goes wrong on the way stops all senders."""
@@ -138,8 +141,9 @@ class Delivery:
             claim = self._claim(partition, batch)
             if claim is None or claim.request is None:
                 continue
-            decision = self._post(batch.at(claim.kept), claim.request)
+            decision = self._post(batch.at(claim.kept), claim.request, others_wait=bool(todo))
             todo += reversed(decision.batches)
+            todo[:0] = decision.afterwards
             if decision.pause and not self.halted:
                 self._sleep(decision.pause)
 
@@ -163,7 +167,7 @@ class Delivery:
                 self._sleep(min(leave.seconds, _LONGEST_SLEEP_SECONDS))
         return None
 
-    def _post(self, batch: Batch, request: Request) -> Decision:
+    def _post(self, batch: Batch, request: Request, *, others_wait: bool) -> Decision:
         """The claimed ``request`` for ``batch``, sent and settled."""
         self._failpoint("after_claim")
         clock_was_corrected = self._clock_was_corrected
@@ -176,6 +180,8 @@ class Delivery:
             jitter=self._jitter,
             patience=self._terms.patience,
             clock_was_corrected=clock_was_corrected,
+            others_wait=others_wait,
+            last_accepted=self._ledger.memory.last_accepted,
         )
         decision = decide(batch, request, answer, situation)
         self._ledger.settle(request, batch.keys, batch.fingerprints, decision.settlement)
@@ -205,3 +211,9 @@ class Delivery:
     def _halt(self, reason: str) -> None:
         with self._lock:
             self.halted = self.halted or reason
+
+
+def _suspected_since(known: Known, positions: Positions) -> int:
+    """The latest request since which one of these conversions is suspected, 0 when none is."""
+    rulings = [known.verdicts.get(position) for position in positions.tolist()] if known.verdicts else []
+    return max((ruling.since for ruling in rulings if ruling and ruling.state == "suspected"), default=0)

@@ -7,6 +7,7 @@ twice; PostgreSQL when runs are on several machines.
 import sqlite3
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,16 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from xcapi_dagster.delivery import sqlite_file
 from xcapi_dagster.errors import ConfigurationError, LedgerError
 
-_BUSY_SECONDS = 60
+BUSY_SECONDS = 60
 _WAL_RETRY_SECONDS = 0.02
 _CONNECT_SECONDS = 10
+
+# What to do about what PostgreSQL says, by its SQLSTATE.
+_ADVICE: Mapping[str, str] = {
+    "53100": "free some space on the server's disk and run again: what was not settled is unknown, not lost",
+    "55P03": "another process holds it: run again when that has ended",
+    "25006": "the server takes no writes, as a standby does: let XCAPI_LEDGER_URL name the primary",
+}
 
 
 def engine_for(url: str) -> Engine:
@@ -67,7 +75,8 @@ def failed(error: SQLAlchemyError) -> LedgerError:
     original = getattr(error, "orig", None) or error
     lines = str(original).strip().splitlines()
     words = lines[0] if lines else type(original).__name__
-    advice = sqlite_file.ADVICE.get(getattr(original, "sqlite_errorcode", 0) & 0xFF)  # the lower byte is the primary
+    code = getattr(original, "sqlite_errorcode", 0) & 0xFF  # the lower byte is the primary one
+    advice = sqlite_file.ADVICE.get(code) or _ADVICE.get(getattr(original, "sqlstate", None) or "")
     told = f"the ledger could not be written or read ({words})"
     return LedgerError(f"{told}: {advice}" if advice else told)
 
@@ -84,7 +93,7 @@ def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         hide_parameters=True,
-        connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
+        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
     )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
@@ -99,7 +108,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 def _use_wal(connection: Any) -> None:
     """The one statement for which SQLite does not wait when several processes open a new file at once."""
-    deadline = time.monotonic() + _BUSY_SECONDS
+    deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -131,5 +140,5 @@ def _configure_postgresql(connection: Any, _record: object) -> None:
     """A commit is on the disk; nobody waits for ever, neither for a process that stands still nor as that process."""
     connection.execute("SET synchronous_commit = 'on'")
     for setting in ("lock_timeout", "idle_in_transaction_session_timeout"):
-        connection.execute(f"SET {setting} = '{_BUSY_SECONDS}s'")
+        connection.execute(f"SET {setting} = '{BUSY_SECONDS}s'")
     connection.commit()

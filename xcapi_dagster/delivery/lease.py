@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.tables import owner, request
@@ -98,15 +98,26 @@ class Heartbeat:
                 self._beat()
 
 
-def in_flight_of_the_dead(connection: Connection, account: str, scope: str, now: float) -> Sequence[Row[Any]]:
-    """The requests in flight, with id, account and size, of the account or the scope whose owner is no more."""
+def in_flight_of_the_dead(connection: Connection, account: str, scope: str, now: float) -> Sequence[Any]:
+    """The requests in flight, with id, account and size, of the account or the scope whose owner is no more.
+
+    The leases of processes that have ended, as far as this machine can tell, end here.
+    """
+    _end_leases_of_the_gone(connection, now)
     in_flight = (
-        select(request.c.id, request.c.account, request.c.size, owner.c.host, owner.c.boot, owner.c.pid)
-        .add_columns(owner.c.lease_until)
+        select(request.c.id, request.c.account, request.c.size)
         .join(owner, request.c.owner_id == owner.c.id)
         .where(request.c.state == "in_flight", (request.c.account == account) | (request.c.scope == scope))
+        .where(owner.c.lease_until <= now)
     )
-    return [row for row in connection.execute(in_flight) if row.lease_until <= now or is_gone(row)]
+    return connection.execute(in_flight).all()
+
+
+def _end_leases_of_the_gone(connection: Connection, now: float) -> None:
+    alive = connection.execute(select(owner).where(owner.c.lease_until > now))
+    gone = [row.id for row in alive if is_gone(row)]
+    if gone:
+        connection.execute(update(owner).where(owner.c.id.in_(gone)).values(lease_until=now))
 
 
 def this_process() -> dict[str, str | int]:

@@ -19,7 +19,7 @@ from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.keys import Entries, Fingerprints, Keys, conversion_keys
 from xcapi_dagster.delivery.lease import Heartbeat, Lease, in_flight_of_the_dead, uptime
 from xcapi_dagster.delivery.memory import Memory
-from xcapi_dagster.delivery.records import Request, RequestState, Settlement
+from xcapi_dagster.delivery.records import Request, RequestState, Settlement, checksum_of
 from xcapi_dagster.delivery.standing import HORIZON_SECONDS
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import LedgerError
@@ -94,6 +94,10 @@ class Ledger:
     def stamp(self) -> Stamp:
         """Which ledger this is, and its latest change."""
         return self._database.stamp()
+
+    def latest_stamp(self) -> Stamp:
+        """The same as far as this run knows, also when the database does not answer any more."""
+        return self._database.latest_stamp()
 
     def keys(self, event_ids: Sequence[str], conversion_ids: Sequence[str]) -> Keys:
         """The keys of these conversions in this ledger."""
@@ -252,8 +256,9 @@ class Ledger:
             "scope": self._scope,
             "parent_id": parent.id if parent else None,
             "revision": self._next_revision(connection),
-            "keys": keys.tobytes(),
-            "fingerprints": fingerprints.tobytes(),
+            "keys": (of_keys := keys.tobytes()),
+            "fingerprints": (of_fingerprints := fingerprints.tobytes()),
+            "checksum": checksum_of(of_keys, of_fingerprints, first_sent_at),
             "claimed_at": now,
         }
         return Request(id=journal.write(connection, row), **values)

@@ -5,7 +5,7 @@ transaction that makes it.
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,10 +75,15 @@ class Memory:
         of_scope = request.c.scope == self._scope
         told = request.c.state.in_(_TELLING)
         size = connection.execute(select(func.coalesce(func.sum(request.c.size), 0)).where(of_scope, told)).scalar_one()
-        stream = connection.execution_options(yield_per=_ROWS_AT_ONCE)
-        rows = stream.execute(select(request).where(of_scope).order_by(request.c.id)).partitions()
         with self._lock:
-            self._index = KeyIndex.loaded(map(self._note, rows), int(size))
+            self._index = KeyIndex.loaded(map(self._note, self._rows(connection)), int(size))
+
+    def _rows(self, connection: Connection) -> Iterator[Sequence[Row[Any]]]:
+        """All requests of the scope in the order in which they count: what X accepted is the last word."""
+        stream = connection.execution_options(yield_per=_ROWS_AT_ONCE)
+        of_scope = select(request).where(request.c.scope == self._scope).order_by(request.c.id)
+        for of_state in (request.c.state != "accepted", request.c.state == "accepted"):
+            yield from stream.execute(of_scope.where(of_state)).partitions()
 
     def claim(self, claimed: Request, keys: Keys) -> None:
         """Take in one of this run's own requests."""
@@ -115,12 +120,11 @@ class Memory:
         verdicts = enumerate(self._verdicts.get(key.tobytes()) for key in keys)
         return {at: ruling for at, ruling in verdicts if ruling and ruling.request_id > requests[at]}
 
-    def are_in_doubt(self, requests: NDArray[np.uint32]) -> NDArray[np.bool_]:
-        """Which of these requests, 0 for none, are unknown or held."""
+    def are(self, requests: NDArray[np.uint32], *states: RequestState) -> NDArray[np.bool_]:
+        """Which of these requests, 0 for none, are in one of ``states``."""
         ids, which = np.unique(requests, return_inverse=True)
         told = [self.requests.get(request_id) for request_id in ids.tolist()]
-        in_doubt = [each is not None and each.state in ("unknown", "held") for each in told]
-        return np.array(in_doubt, np.bool_)[which]
+        return np.array([each is not None and each.state in states for each in told], np.bool_)[which]
 
     def entries_of(self, *states: RequestState, partition: str | None = None) -> Entries:
         """The conversions, of one partition or all, whose latest request is in one of ``states``."""
@@ -137,14 +141,14 @@ class Memory:
         self._tell(keys, fingerprints, requests)
 
     def _note(self, rows: Sequence[Row[Any]]) -> Entries:
-        """Remember the requests themselves; returns what they say of their conversions."""
+        """Remember the requests themselves; returns what they say of their conversions, the last word last."""
         for row in rows:
             self._remember(request_of(row))
             if row.state == "in_flight":
                 self._in_flight[row.id] = np.frombuffer(row.keys, KEY)
             else:
                 self._in_flight.pop(row.id, None)
-        told = [row for row in rows if row.state in _TELLING]
+        told = sorted((row for row in rows if row.state in _TELLING), key=lambda row: row.state == "accepted")
         return Entries(
             np.frombuffer(b"".join(row.keys for row in told), KEY),
             np.frombuffer(b"".join(row.fingerprints for row in told), np.uint64),
@@ -157,9 +161,14 @@ class Memory:
             self.last_accepted = max(self.last_accepted, told.id)
 
     def _tell(self, keys: Keys, fingerprints: Fingerprints, requests: NDArray[np.uint32]) -> None:
-        """Let requests answer for their conversions, but for those that a later request answers for already."""
-        is_latest = self._index.find(keys).requests <= requests
-        self._index.add(keys[is_latest], fingerprints[is_latest], requests[is_latest])
+        """Let requests answer for their conversions: what X accepted is the last word, else the latest request is.
+
+        A request that a run was given up with may be found accepted after another was sent in its place.
+        """
+        before = self._index.find(keys).requests
+        is_accepted = self.are(requests, "accepted")
+        counts = np.where(is_accepted == self.are(before, "accepted"), before <= requests, is_accepted)
+        self._index.add(keys[counts], fingerprints[counts], requests[counts])
 
 
 def _index_of(flying: Mapping[int, Keys]) -> KeyIndex:

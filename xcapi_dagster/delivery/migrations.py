@@ -1,11 +1,14 @@
 """Older ledgers brought to this version's shape, a version at a time, in the transaction of the caller."""
 
 import secrets
+import zlib
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 
-from xcapi_dagster.delivery.tables import SCHEMA_VERSION, instance, meta, metadata, predecessor
+from xcapi_dagster.delivery.records import checksum_of
+from xcapi_dagster.delivery.sqlite_file import RESTORE
+from xcapi_dagster.delivery.tables import SCHEMA_VERSION, instance, meta, metadata, predecessor, request
 from xcapi_dagster.errors import LedgerError
 
 
@@ -18,6 +21,7 @@ def create(connection: Connection) -> None:
         "salt": secrets.token_hex(16),
         "revision": "0",
     }
+    facts["checksum"] = _checksum_of(facts)
     connection.execute(insert(meta), [{"name": name, "value": value} for name, value in facts.items()])
 
 
@@ -46,6 +50,16 @@ def facts_of(connection: Connection) -> dict[str, str]:
     return {row.name: row.value for row in connection.execute(select(meta))}
 
 
+def check_facts(facts: Mapping[str, str]) -> None:
+    """Raises LedgerError when the id or the salt is not as it was written: with another, nothing would be known."""
+    if facts.get("checksum") != _checksum_of(facts):
+        raise LedgerError(f"the ledger is damaged (its id or its salt is not as it was written): {RESTORE}")
+
+
+def _checksum_of(facts: Mapping[str, str]) -> str:
+    return str(zlib.crc32(f"{facts['id']} {facts['salt']}".encode()))
+
+
 def _to_2(connection: Connection) -> None:
     """Operators decide, instances are remembered, and a ledger can be told from its copies."""
     connection.execute(text("ALTER TABLE request ADD COLUMN decided_by VARCHAR(255)"))
@@ -53,4 +67,16 @@ def _to_2(connection: Connection) -> None:
     connection.execute(insert(meta).values(name="id", value=secrets.token_hex(16)))
 
 
-_STEPS: Mapping[int, Callable[[Connection], None]] = {1: _to_2}
+def _to_3(connection: Connection) -> None:
+    """What must never change has checksums."""
+    connection.execute(insert(meta).values(name="checksum", value=_checksum_of(facts_of(connection))))
+    connection.execute(text("ALTER TABLE request ADD COLUMN checksum BIGINT DEFAULT 0 NOT NULL"))
+    rows = connection.execute(select(request.c.id, request.c["keys"], request.c.fingerprints, request.c.first_sent_at))
+    sums = [{"of": row.id, "sum": checksum_of(row.keys, row.fingerprints, row.first_sent_at)} for row in rows]
+    if sums:
+        connection.execute(
+            update(request).where(request.c.id == bindparam("of")).values(checksum=bindparam("sum")), sums
+        )
+
+
+_STEPS: Mapping[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3}

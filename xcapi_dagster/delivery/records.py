@@ -1,12 +1,17 @@
 """The rows of the ledger as values: requests, verdicts on single conversions, and what settles a request."""
 
 import sys
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from sqlalchemy import Row
+
+from xcapi_dagster.delivery.keys import KEY
+from xcapi_dagster.delivery.sqlite_file import RESTORE
+from xcapi_dagster.errors import LedgerError
 
 # The last two are an operator's words: X never got it; send it once more whatever the policy says.
 RequestState = Literal["in_flight", "accepted", "refused", "not_processed", "unknown", "held", "lost", "resend"]
@@ -60,8 +65,19 @@ class Settlement:
     resets_in: float | None = None  # seconds
 
 
+def checksum_of(keys: bytes, fingerprints: bytes, first_sent_at: float) -> int:
+    """What tells whether a request's row still is as it was written: SQLite has no checksums of its own.
+
+    One flipped bit of a key would be an order that nobody remembers.
+    """
+    return zlib.crc32(fingerprints, zlib.crc32(keys, zlib.crc32(repr(float(first_sent_at)).encode())))
+
+
 def request_of(row: Row[Any]) -> Request:
-    """The request that a row of that table tells of."""
+    """The request that a row of that table tells of. Raises LedgerError when it is not as it was written."""
+    is_whole = len(row.keys) == row.size * KEY.itemsize
+    if not is_whole or row.checksum != checksum_of(row.keys, row.fingerprints, row.first_sent_at):
+        raise LedgerError(f"the ledger is damaged (request {row.id} is not as it was written): {RESTORE}")
     return Request(
         id=row.id,
         state=row.state,

@@ -11,7 +11,7 @@ from xcapi_dagster.errors import LedgerError
 # What is left free lets the runs under way settle what they have sent.
 ROOM_BYTES = 64 * 1024 * 1024
 
-_RESTORE = "keep the file, put the newest backup in its place and run `xcapi ledger accept-restored`"
+RESTORE = "keep the file, put the newest backup in its place and run `xcapi ledger accept-restored`"
 _PERMIT = "give this user the right to write the file and its folder"
 
 # What to do about what SQLite says, by its primary result code.
@@ -19,9 +19,10 @@ ADVICE: Mapping[int, str] = {
     sqlite3.SQLITE_FULL: "free some disk space and run again: what was not settled is unknown, not lost",
     sqlite3.SQLITE_READONLY: _PERMIT,
     sqlite3.SQLITE_CANTOPEN: _PERMIT,
+    sqlite3.SQLITE_IOERR: "look at its disk, the room on it and the quota: what was not settled is unknown, not lost",
     sqlite3.SQLITE_BUSY: "another process holds it: run again when that has ended",
-    sqlite3.SQLITE_CORRUPT: _RESTORE,
-    sqlite3.SQLITE_NOTADB: _RESTORE,
+    sqlite3.SQLITE_CORRUPT: RESTORE,
+    sqlite3.SQLITE_NOTADB: RESTORE,
 }
 
 # SQLite's WAL needs memory that all its processes share, and locks that hold: https://sqlite.org/wal.html
@@ -66,13 +67,13 @@ def check_soundness(path: Path) -> None:
     """Raises LedgerError when the pages of the database at ``path`` do not fit together."""
     try:
         with closing(sqlite3.connect(path, timeout=_PATIENCE_SECONDS)) as connection:
-            found = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+            found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
     except sqlite3.OperationalError:
         return  # busy, or not to be opened: the first transaction says so in its own words
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeError) as error:  # the latter when it is the schema's text that is damaged
         found = [str(error)]
     if found != ["ok"]:
-        raise LedgerError(f"the ledger {path} is damaged or no SQLite database: {_RESTORE}")
+        raise LedgerError(f"the ledger {path} is damaged or no SQLite database: {RESTORE}")
 
 
 def file_system_of(path: Path, mounts: str) -> str:

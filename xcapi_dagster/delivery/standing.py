@@ -71,7 +71,7 @@ def standings(
     has_changed = differs(fingerprints, known.fingerprints)
     standing[(standing == Standing.ACCEPTED) & has_changed] = Standing.CHANGED
     standing[np.isin(standing, (Standing.UNSURE, Standing.UNKNOWN)) & (has_changed | too_late)] = Standing.HELD
-    _apply_verdicts(known.verdicts, fingerprints, standing, memory.last_accepted)
+    _apply_verdicts(known.verdicts, fingerprints, standing)
     standing[too_late & np.isin(standing, (Standing.NEW, Standing.GROUPED))] = Standing.TOO_LATE
     return Standings(standing, known)
 
@@ -110,18 +110,15 @@ _OF_STATE: Mapping[str, Standing] = {
 }
 
 
-def _apply_verdicts(
-    verdicts: Mapping[int, Verdict], fingerprints: Fingerprints, standing: NDArray[np.uint8], last_accepted: int
-) -> None:
+def _apply_verdicts(verdicts: Mapping[int, Verdict], fingerprints: Fingerprints, standing: NDArray[np.uint8]) -> None:
     """Let a verdict count where it is about the order as it is now. A group that is in doubt and must wait, waits.
 
-    A suspected row is rejected as soon as X accepted any other since it began to refuse this one: until then, what X
-    refuses may be everything.
+    A suspected row is tried again like a group: what X refused may have been everything.
     """
     for position, ruling in verdicts.items():
         if ruling.fingerprint != int(fingerprints[position]):
             continue
-        if ruling.state == "rejected" or (ruling.state == "suspected" and last_accepted > ruling.since):
+        if ruling.state == "rejected":
             standing[position] = Standing.REJECTED
         elif standing[position] in (Standing.NEW, Standing.UNSURE, Standing.RELEASED):
             standing[position] = Standing.GROUPED

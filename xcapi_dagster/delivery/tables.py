@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in INTEGER keys alone
@@ -60,6 +60,7 @@ request = Table(
     Column("keys", LargeBinary, nullable=False),
     Column("fingerprints", LargeBinary, nullable=False),
     Column("first_sent_at", Double, nullable=False),  # when any of these was first possibly sent
+    Column("checksum", BigInteger, nullable=False),  # of what never changes and no index repeats
     Column("claimed_at", Double, nullable=False),
     Column("settled_at", Double),
     Column("http_status", Integer),

@@ -1,5 +1,8 @@
 """What a new or restored ledger can learn from the files: what they say was accepted is never sent again."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -9,8 +12,14 @@ from xcapi_dagster.delivery.records import RequestState
 from xcapi_dagster.outputs import Outputs, parquet_file
 
 _COLUMNS = ["event_id", "conversion_id", "state"]
-_ACCEPTED = ("accepted", "changed")
-_IN_DOUBT = ("unknown", "held")
+# By the state in a file: what the ledger is to hold it for, and the states in which it knows as much already. An old
+# copy may know of an order's first request only, and the file of its last.
+_NEWS: Mapping[str, tuple[RequestState, tuple[RequestState, ...]]] = {
+    "accepted": ("accepted", ("accepted",)),
+    "changed": ("accepted", ("accepted",)),
+    "held": ("held", ("accepted", "held")),
+    "unknown": ("held", ("accepted", "held", "unknown", "in_flight")),
+}
 
 
 def relearn(ledger: Ledger, outputs: Outputs, *, by: str, why: str) -> tuple[int, int]:
@@ -18,29 +27,29 @@ def relearn(ledger: Ledger, outputs: Outputs, *, by: str, why: str) -> tuple[int
 
     Returns how many conversions count as accepted now, and how many are held because their answer never came.
     """
-    accepted, held = 0, 0
+    learned: Counter[str] = Counter()
     ledger.refresh()
     for partition in outputs.partitions("upload_results"):
         with parquet_file(outputs.path("upload_results", partition)) as parquet:
             for group in range(parquet.num_row_groups):
                 results = parquet.read_row_group(group, columns=_COLUMNS)
-                accepted += _adopt(ledger, partition, results, _ACCEPTED, "accepted", by=by, why=why)
-                held += _adopt(ledger, partition, results, _IN_DOUBT, "held", by=by, why=why)
-    return accepted, held
+                for told, (state, known) in _NEWS.items():
+                    of_state = results.filter(pc.equal(results["state"], told))
+                    learned[state] += _adopt(ledger, partition, of_state, state, known, by=by, why=why)
+    return learned["accepted"], learned["held"]
 
 
 def _adopt(
     ledger: Ledger,
     partition: str,
-    results: pa.Table,
-    states: tuple[str, ...],
+    told: pa.Table,
     state: RequestState,
+    known: tuple[RequestState, ...],
     *,
     by: str,
     why: str,
 ) -> int:
-    told = results.filter(pc.is_in(results["state"], pa.array(states)))
     keys: Keys = ledger.keys(told["event_id"].to_pylist(), told["conversion_id"].to_pylist())
-    is_unknown = ledger.memory.look_up(keys).requests == 0
-    ledger.adopt(partition, keys[is_unknown], state, by=by, why=why)
-    return int(is_unknown.sum())
+    is_news = ~ledger.memory.are(ledger.memory.look_up(keys).requests, *known)
+    ledger.adopt(partition, keys[is_news], state, by=by, why=why)
+    return int(is_news.sum())
