@@ -115,7 +115,7 @@ def test_an_undocumented_400_is_about_rows_until_shown_otherwise(body: Any, temp
             "has no access to the Ads API",
         ),
         (403, error("Read-only application", code="READONLY_CLIENT_APPLICATION"), "may only read"),
-        (403, error("No", code="CURRENT_USER_SUSPENDED"), "locked or suspended"),
+        (403, error("No", code="CURRENT_USER_SUSPENDED"), "has suspended"),
         (403, error("No", code="ACTION_NOT_ALLOWED"), "an ad manager"),
         (403, b"", "an ad manager"),
         (403, error("Account 18ce55 was not found", code="NOT_FOUND"), "X_ADS_ACCOUNT_ID"),

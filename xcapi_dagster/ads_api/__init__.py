@@ -2,5 +2,6 @@
 
 Read `client` first: it sends, once, and never raises because of the network. `responses` then turns whatever came back
 into an `Answer`, one of nine kinds; it is pure, as is all it rests on: `api_errors` (what X says is wrong), `headers`
-(limits, waits, clocks), `advice` (what the user should mend) and `redact` (X's words without anybody's values).
+(limits, waits, clocks), `catalogue` (every documented error with what to mend and who must), `advice` (the same in a
+line) and `redact` (X's words without anybody's values).
 """
