@@ -144,6 +144,8 @@ def test_an_undocumented_400_is_about_rows_until_shown_otherwise(body: Any, temp
         (304, b"", "redirect"),
         (307, b"", "redirect"),
         (308, b"", "redirect"),
+        (501, b"", "X_ADS_API_URL"),
+        (505, b"<html></html>", "X_ADS_API_URL"),
         (400, error("conversions is required", code="MISSING_PARAMETER", parameter="conversions"), "defect"),
         (400, error("The request body is not valid JSON", parameter=""), "defect"),
     ],

@@ -55,6 +55,8 @@ class AdsApiClient:
         self._clock = clock
         self._clock_offset = 0.0
         self._of_thread = threading.local()
+        self._has_warned = False
+        self._lock = threading.Lock()
 
     def correct_clock(self, seconds: float) -> None:
         """Sign later requests as if this machine's clock were ``seconds`` later than it is."""
@@ -77,7 +79,17 @@ class AdsApiClient:
             round(1000 * (time.monotonic() - started)),
             answer.debug_id,
         )
+        self._warn_once(answer.warning)
         return answer
+
+    def _warn_once(self, warning: str | None) -> None:
+        """Tell what X warns of, but not with each of its answers, which it does for months."""
+        if warning is None:
+            return
+        with self._lock:
+            is_news, self._has_warned = not self._has_warned, True
+        if is_news:
+            logger.warning("X warns: %s: look for a newer xcapi-dagster", warning)
 
     def _exchange(self, body: "_Body", sent: int) -> Answer:
         offset = self._clock_offset

@@ -29,6 +29,7 @@ Kind = Literal[
 _TOLERATED_SKEW_SECONDS = 300.0  # X's tolerance is not published; five minutes is what OAuth servers use
 _NOT_A_DOCUMENT = object()
 _MAY_HAVE_BEEN_PROCESSED = frozenset({408, 423})  # CANCELLED_REQUEST and LOCK_ACQUISITION_TIMEOUT: X's side gave up
+_CANNOT_BE_PROCESSED = frozenset({501, 505})  # not this method, not this HTTP: nor will it be the next time
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _judged(answer: Answer, document: Any, expected: _Expected) -> Answer:
     status = answer.status or 0
     if 200 <= status < 300:
         return _judged_success(answer, document, expected)
-    if 300 <= status < 400:
+    if 300 <= status < 400 or status in _CANNOT_BE_PROCESSED:
         return replace(answer, kind="halted", reason=advice(status, ()))
     if 400 <= status < 500 and status not in _MAY_HAVE_BEEN_PROCESSED:
         return _judged_refusal(answer, status, expected)
