@@ -9,6 +9,8 @@ Pages cited here:
 * LIMITS: "Rate limiting", docs.x.com/x-ads-api/fundamentals/rate-limiting
 * ERRORS: "Error codes and responses", docs.x.com/x-ads-api/fundamentals/error-codes-and-responses
 * VERSIONS: "Versioning", docs.x.com/x-ads-api/fundamentals/versioning
+* SIGN_IN: "3-legged OAuth flow" and "PIN-based OAuth", docs.x.com/fundamentals/authentication/oauth-1-0a
+* ACCOUNTS: "Accounts", docs.x.com/x-ads-api/campaign-management/reference
 """
 
 import re
@@ -19,6 +21,16 @@ API_URL = "https://ads-api.x.com"
 API_VERSION = "12"  # VERSIONS: introduced 2022-10-27, no end announced
 CONVERSIONS_PATH = "/{version}/measurement/conversions/{pixel_id}"  # REFERENCE
 PIXEL_TOKEN_HEADER = "X-Pixel-Token"  # noqa: S105 - a name. Not on REFERENCE; X's own tag-manager template sends it
+
+# SIGN_IN: on another host than the Ads API
+OAUTH_URL = "https://api.x.com"
+REQUEST_TOKEN_PATH = "/oauth/request_token"  # noqa: S105 - a path
+AUTHORIZE_PATH = "/oauth/authorize"
+ACCESS_TOKEN_PATH = "/oauth/access_token"  # noqa: S105 - a path
+PIN_CALLBACK = "oob"
+
+USER_ACCESS_PATH = "/{version}/accounts/{account_id}/authenticated_user_access"  # ACCOUNTS
+ROLES_THAT_MAY_SEND = frozenset({"ACCOUNT_ADMIN", "AD_MANAGER"})  # GUIDE, "Access tokens"
 
 MAX_CONVERSIONS_PER_REQUEST = 500  # REFERENCE
 MAX_BODY_BYTES = 4_000_000  # not documented here; X's audience endpoint states 5,000,000

@@ -17,6 +17,7 @@ from xcapi_dagster.sandbox.conversions import STRICT, Rules, check, listed, pars
 from xcapi_dagster.sandbox.faults import Do, Script
 from xcapi_dagster.sandbox.limits import DEFAULT_LIMITS, Limits, Meter
 from xcapi_dagster.sandbox.record import Batch, HandledRequest, Record
+from xcapi_dagster.sandbox.sign_in import SignIn
 from xcapi_dagster.sandbox.signatures import Nonces
 from xcapi_dagster.sandbox.world import DEMO_WORLD, Account, World
 
@@ -46,7 +47,7 @@ class _Arrived:
 
 
 class Api:
-    """Answers `POST /12/measurement/conversions/:pixel_id`, and any other request as X would.
+    """Answers `POST /12/measurement/conversions/:pixel_id`, signing in, and any other request as X would.
 
     ``clock`` gives Unix seconds; ``wait`` waits so many seconds, for scripted delays.
     """
@@ -61,6 +62,7 @@ class Api:
         self._wait = wait
         self._nonces = Nonces()
         self._meter = Meter(behavior.limits)
+        self._sign_in = SignIn(behavior.world, self._nonces, behavior.seed)
 
     def answer(self, request: Request) -> tuple[Answer | None, int]:
         """The answer, None to close the connection without one, and how many conversions the request held."""
@@ -87,6 +89,9 @@ class Api:
         return None if do.drop else do.spoiled(true_answer)
 
     def _true_answer(self, arrived: _Arrived) -> Answer:
+        return self._sign_in.answer(arrived.request, arrived.time) or self._answer_of_api(arrived)
+
+    def _answer_of_api(self, arrived: _Arrived) -> Answer:
         route = _ROUTE.fullmatch(arrived.request.path)
         if route is None:
             return failure(documented("route_not_found"))
@@ -94,10 +99,11 @@ class Api:
             return failure(documented("version_not_available", value=route["version"]))
         if arrived.request.method != "POST":
             return failure(of_status(405))
-        sender = authenticate(arrived.request, self._behavior.world, self._nonces, arrived.time)
+        world = self._sign_in.world
+        sender = authenticate(arrived.request, world, self._nonces, arrived.time)
         if isinstance(sender, Error):
             return failure(sender)
-        account = authorize(sender, route["pixel_id"], self._behavior.world)
+        account = authorize(sender, route["pixel_id"], world)
         if isinstance(account, Error):
             return failure(account)
         return self._answer_within_limits(arrived, account, route["pixel_id"])

@@ -7,7 +7,7 @@ sandbox gets a 401.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-ROLES_THAT_MAY_SEND = frozenset({"ACCOUNT_ADMIN", "AD_MANAGER"})  # X's guide, "Access tokens"
+from xcapi_dagster.contract import ROLES_THAT_MAY_SEND
 
 DEMO_ACCOUNT_ID = "18ce55demo0"
 DEMO_PIXEL_ID = "odemo1"
@@ -39,13 +39,20 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A developer's application, which signs requests with its consumer key."""
+    """A developer's application, which signs requests with its consumer key.
+
+    ``callback_urls`` are those that users may be sent back to after they signed in; None: any. Where only
+    ``pin_only`` is set they get a PIN.
+    """
 
     consumer_key: str
     consumer_secret: str = field(repr=False)
     app_id: str
     has_ads_access: bool = True
     read_only: bool = False
+    suspended: bool = False
+    pin_only: bool = False
+    callback_urls: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,8 @@ class AccessToken:
 class World:
     """Everything the sandbox checks requests against.
 
-    ``roles`` gives each user's roles per account; ``pixel_tokens`` the one pixel that each pixel token may send to.
+    ``roles`` gives each user's roles per account; ``pixel_tokens`` the one pixel that each pixel token may send to;
+    ``screen_names`` the names of the users who can sign in.
     """
 
     accounts: tuple[Account, ...]
@@ -71,6 +79,7 @@ class World:
     access_tokens: tuple[AccessToken, ...] = ()
     roles: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
     pixel_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    screen_names: Mapping[str, str] = field(default_factory=dict)
 
     def account_of(self, pixel_id: str) -> Account | None:
         """The account that owns a pixel; None when nobody does."""
@@ -98,6 +107,7 @@ def one_pixel_world(account_id: str, pixel_id: str, event_ids: Collection[str]) 
         access_tokens=(AccessToken(DEMO_ACCESS_TOKEN, DEMO_ACCESS_TOKEN_SECRET, DEMO_CONSUMER_KEY, user_id="1"),),
         roles={"1": {account_id: frozenset({"AD_MANAGER"})}},
         pixel_tokens={DEMO_PIXEL_TOKEN: pixel_id},
+        screen_names={"1": "sandbox_user"},
     )
 
 
