@@ -2,7 +2,8 @@
 
 The bundled project reads them all from the environment; a component's YAML may give the same values (`Settings`
 has one field for each) except the secrets. Without any `X_ADS_*` variable and without a warehouse it is the demo;
-as soon as one is set, nothing defaults to a demo value and whatever is missing is named.
+as soon as one is set, nothing defaults to a demo value and whatever is missing is named. The OAuth values may also
+be those that `xcapi auth login` keeps in the home folder.
 """
 
 import re
@@ -26,6 +27,7 @@ from pydantic import (
 
 from xcapi_dagster import contract
 from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.token_file import with_stored_token
 
 OAUTH_FIELDS = ("consumer_key", "consumer_secret", "access_token", "access_token_secret")
 
@@ -197,7 +199,10 @@ def from_environment(environ: Mapping[str, str], **given: Any) -> Settings:
     for field, variable in VARIABLES.items():
         if text := environ.get(variable, "").strip(" \t"):
             values[field] = text
-    return _checked(_with_places(values | given))
+    values |= given
+    if not demo:
+        values = with_stored_token(values, Path(values["home"]) if "home" in values else None)
+    return _checked(_with_places(values))
 
 
 def _with_places(values: dict[str, Any]) -> dict[str, Any]:
@@ -235,7 +240,7 @@ def _missing_credentials(values: Mapping[str, Any]) -> list[str]:
     if not missing or (len(missing) == len(OAUTH_FIELDS) and "pixel_token" in values):
         return []
     instead = f", or {VARIABLES['pixel_token']}" if len(missing) == len(OAUTH_FIELDS) else ""
-    return [f"credentials are incomplete: set {', '.join(missing)}{instead}"]
+    return [f"credentials are incomplete: set {', '.join(missing)}{instead}, or sign in with `xcapi auth login`"]
 
 
 def _described(problem: Any) -> str:
