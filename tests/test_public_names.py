@@ -1,6 +1,8 @@
 """What the package offers by name, and how it is installed."""
 
 import importlib.metadata
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -26,6 +28,14 @@ def test_public_names_are_the_documented_ones() -> None:
         "from_environment",
     ]
     assert all(hasattr(xcapi_dagster, name) for name in xcapi_dagster.__all__)
+
+
+def test_a_command_that_needs_no_dagster_loads_none() -> None:
+    """Asking what an error means takes no seconds of imports."""
+    heavy = "{'dagster', 'pandas', 'pyarrow'} & {*sys.modules}"
+    code = f"import sys; from xcapi_dagster.cli import explain_error; print({heavy})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_every_error_is_this_packages_own() -> None:
