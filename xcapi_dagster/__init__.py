@@ -10,6 +10,7 @@ from importlib.metadata import version
 from xcapi_dagster.assets import build_x_conversions_assets
 from xcapi_dagster.component import XConversionsComponent
 from xcapi_dagster.errors import (
+    AdsApiError,
     ConfigurationError,
     ContractError,
     DeliveryHaltedError,
@@ -22,6 +23,7 @@ from xcapi_dagster.schedules import build_daily_schedule
 from xcapi_dagster.settings import Settings, from_environment
 
 __all__ = [
+    "AdsApiError",
     "ConfigurationError",
     "ContractError",
     "DeliveryHaltedError",
