@@ -10,10 +10,12 @@ from upath import UPath
 from xcapi_dagster.delivery.database import Stamp
 from xcapi_dagster.partitions.prepare import Prepared
 from xcapi_dagster.partitions.upload import Uploaded
+from xcapi_dagster.reports.event_tags import Snapshot
 
 _REASONS_SHOWN = 10
 _LEDGER = "ledger"
 WITHOUT_TIME = "orders_without_time"
+_TAGS_SHOWN = 50
 
 
 def column_schema(schema: pa.Schema) -> dg.TableSchema:
@@ -49,6 +51,23 @@ def of_uploaded(uploaded: Uploaded, path: UPath) -> Mapping[str, Any]:
         **uploaded.counts.as_dict(),
         "rejections": dg.MetadataValue.md(table),
         _LEDGER: f"{uploaded.ledger.ledger_id}:{uploaded.ledger.revision}",
+        "path": dg.MetadataValue.path(str(path)),
+    }
+
+
+def of_event_tags(snapshot: Snapshot, path: UPath) -> Mapping[str, Any]:
+    """How many event tags there are, the first of them, and where all are."""
+    alive = [tag for tag in snapshot.tags if not tag.deleted]
+    shown = ("id", "website_tag_id", "name", "type", "click_window", "view_through_window", "status")
+    records = [
+        dg.TableRecord({name: getattr(tag, name) for name in shown} | {"last_tracked": tag.last_seen(snapshot.read_at)})
+        for tag in alive[:_TAGS_SHOWN]
+    ]
+    return {
+        "dagster/row_count": len(snapshot.tags),
+        "deleted": len(snapshot.tags) - len(alive),
+        "tracking": sum(tag.status == "TRACKING" for tag in alive),
+        **({"event_tags": dg.MetadataValue.table(records)} if records else {}),
         "path": dg.MetadataValue.path(str(path)),
     }
 

@@ -17,7 +17,9 @@ from upath import UPath
 
 from xcapi_dagster.errors import ConfigurationError, XConversionsError
 
-FileKind = Literal["conversions", "invalid", "upload_results", "requests", "rejection_report", "rejection_csv"]
+FileKind = Literal[
+    "conversions", "invalid", "upload_results", "requests", "rejection_report", "rejection_csv", "event_tags"
+]
 
 # kind -> the asset whose folder it is in, and what follows the partition's key in its name
 _PLACES: Mapping[FileKind, tuple[str, str]] = {
@@ -27,6 +29,7 @@ _PLACES: Mapping[FileKind, tuple[str, str]] = {
     "requests": ("upload_results", ".requests.parquet"),
     "rejection_report": ("rejection_report", ".parquet"),
     "rejection_csv": ("rejection_report", ".csv"),
+    "event_tags": ("event_tags", ".parquet"),
 }
 
 
