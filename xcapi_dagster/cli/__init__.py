@@ -16,6 +16,7 @@ _MODULES: Mapping[str, str] = {
     "sync": "sync",
     "held": "held",
     "ledger": "ledger",
+    "tags": "tags",
     "sandbox": "sandbox",
 }
 
