@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 def test_public_names_are_the_documented_ones() -> None:
     """`__all__` is what users may rely on; a change of it is a change for them."""
     assert sorted(xcapi_dagster.__all__) == [
+        "AdsApiError",
         "ConfigurationError",
         "ContractError",
         "DeliveryHaltedError",
@@ -41,7 +42,7 @@ def test_a_command_that_needs_no_dagster_loads_none() -> None:
 def test_every_error_is_this_packages_own() -> None:
     """One tree: whoever catches the root catches all."""
     errors = [getattr(xcapi_dagster, name) for name in xcapi_dagster.__all__ if name.endswith("Error")]
-    assert len(errors) == 6
+    assert len(errors) == 7
     assert all(issubclass(error, xcapi_dagster.XConversionsError) for error in errors)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from xcapi_dagster.assets import build_x_conversions_assets
     from xcapi_dagster.component import XConversionsComponent
     from xcapi_dagster.errors import (
+        AdsApiError,
         ConfigurationError,
         ContractError,
         DeliveryHaltedError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from xcapi_dagster.settings import Settings, from_environment
 
 __all__ = [
+    "AdsApiError",
     "ConfigurationError",
     "ContractError",
     "DeliveryHaltedError",

@@ -69,6 +69,21 @@ CURRENCIES = frozenset(
     "XPF YER ZAR ZMW ZWG".split()
 )
 
+# REFERENCE, "Web Event Tags"
+EVENT_TAGS_PATH = "/{version}/accounts/{account_id}/web_event_tags"
+MAX_EVENT_TAG_IDS = 200  # in web_event_tag_ids
+MAX_COUNT = 1_000  # of things on one page of a list
+DEFAULT_COUNT = 200
+SORT_BY = re.compile(r"[a-z_]+-(?:asc|desc)")  # which attributes of an event tag can be sorted by is on no page
+EVENT_TAG_TYPES = (
+    "ADDED_PAYMENT_INFO", "ADD_TO_CART", "ADD_TO_WISHLIST", "CHECKOUT_INITIATED", "CONTENT_VIEW", "CUSTOM", "DOWNLOAD",
+    "PRODUCT_CUSTOMIZATION", "PURCHASE", "SEARCH", "SIGN_UP", "SITE_VISIT", "START_TRIAL", "SUBSCRIBE",
+)  # fmt: skip
+EVENT_TAG_TYPES_IN_EVENTS_MANAGER = {"SITE_VISIT": "Page view", "SIGN_UP": "Lead"}  # where the names differ
+CLICK_WINDOWS = (1, 7, 14, 30)  # days
+VIEW_THROUGH_WINDOWS = (0, 1, 7, 14, 30)  # days, at most the click window
+WINDOWS_OF_EVENTS_MANAGER_ALONE = (60, 90)  # GUIDE, questions and answers: X's interface has them, its API has not
+
 Scope = Literal["row", "row_without_value", "request", "credentials", "clock", "configuration"]
 
 

@@ -7,10 +7,15 @@ import dagster as dg
 import pyarrow as pa
 from upath import UPath
 
+from xcapi_dagster.delivery.database import Stamp
 from xcapi_dagster.partitions.prepare import Prepared
 from xcapi_dagster.partitions.upload import Uploaded
+from xcapi_dagster.reports.event_tags import Snapshot
 
 _REASONS_SHOWN = 10
+_LEDGER = "ledger"
+WITHOUT_TIME = "orders_without_time"
+_TAGS_SHOWN = 50
 
 
 def column_schema(schema: pa.Schema) -> dg.TableSchema:
@@ -18,8 +23,11 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
     return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in schema])
 
 
-def of_prepared(prepared: Prepared, path: UPath) -> Mapping[str, Any]:
-    """Counts and identifier coverage of a partition's conversions, and where they are."""
+def of_prepared(prepared: Prepared, without_time: int, path: UPath) -> Mapping[str, Any]:
+    """Counts and identifier coverage of a partition's conversions, and where they are.
+
+    ``without_time`` are the orders that belong to no partition.
+    """
     return {
         "read": prepared.read,
         "invalid": prepared.invalid,
@@ -27,6 +35,7 @@ def of_prepared(prepared: Prepared, path: UPath) -> Mapping[str, Any]:
         "duplicate": prepared.duplicate,
         "dagster/partition_row_count": prepared.ready,
         **{f"with_{identifier}": count for identifier, count in prepared.with_identifier.items()},
+        WITHOUT_TIME: without_time,
         "path": dg.MetadataValue.path(str(path)),
     }
 
@@ -41,5 +50,30 @@ def of_uploaded(uploaded: Uploaded, path: UPath) -> Mapping[str, Any]:
     return {
         **uploaded.counts.as_dict(),
         "rejections": dg.MetadataValue.md(table),
+        _LEDGER: f"{uploaded.ledger.ledger_id}:{uploaded.ledger.revision}",
         "path": dg.MetadataValue.path(str(path)),
     }
+
+
+def of_event_tags(snapshot: Snapshot, path: UPath) -> Mapping[str, Any]:
+    """How many event tags there are, the first of them, and where all are."""
+    alive = [tag for tag in snapshot.tags if not tag.deleted]
+    shown = ("id", "website_tag_id", "name", "type", "click_window", "view_through_window", "status")
+    records = [
+        dg.TableRecord({name: getattr(tag, name) for name in shown} | {"last_tracked": tag.last_seen(snapshot.read_at)})
+        for tag in alive[:_TAGS_SHOWN]
+    ]
+    return {
+        "dagster/row_count": len(snapshot.tags),
+        "deleted": len(snapshot.tags) - len(alive),
+        "tracking": sum(tag.status == "TRACKING" for tag in alive),
+        **({"event_tags": dg.MetadataValue.table(records)} if records else {}),
+        "path": dg.MetadataValue.path(str(path)),
+    }
+
+
+def ledger_stamp(metadata: Mapping[str, Any]) -> Stamp | None:
+    """Which ledger a materialization with this metadata was made with, and how far that had come."""
+    told = metadata.get(_LEDGER)
+    ledger_id, _, revision = str(told.value if told else "").partition(":")
+    return Stamp(ledger_id, int(revision)) if revision.isdecimal() else None

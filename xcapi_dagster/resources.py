@@ -4,27 +4,35 @@ Nothing is connected, created or sent before it is used. Everything here raises 
 names the setting, when a setting names something that cannot be used.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 
 from upath import UPath
 
 from xcapi_dagster import demo
+from xcapi_dagster.ads_api.account import AdsAccount
 from xcapi_dagster.ads_api.address import check_api_url, scope_host
 from xcapi_dagster.ads_api.auth import OAuth1, PixelToken
 from xcapi_dagster.ads_api.client import AdsApiClient
+from xcapi_dagster.ads_api.connection import Connection
+from xcapi_dagster.ads_api.event_tags import EventTags
+from xcapi_dagster.contract import short_event_id
 from xcapi_dagster.conversions.prepare import Rules, check_columns
-from xcapi_dagster.delivery.database import Database, check_ledger_url
+from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.deliver import Terms
+from xcapi_dagster.delivery.engines import check_ledger_url, is_there
 from xcapi_dagster.delivery.ledger import Ledger
+from xcapi_dagster.delivery.safeguards import Destination, admit
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.outputs import Outputs, check_folder, check_output_url
-from xcapi_dagster.settings import Settings
+from xcapi_dagster.partitions.stamp import read_stamp
+from xcapi_dagster.settings import DEMO_OAUTH, OAUTH_FIELDS, AccountSettings, Settings, missing_oauth
 from xcapi_dagster.warehouse import Warehouse, open_warehouse
 
+_PATIENCE_WITH_QUESTIONS = (10.0, 30.0)  # seconds, to connect and between two pieces of an answer
 _HISTORY_SHARE = 0.8  # of a window, so that today's orders never wait for history
 
 
@@ -69,29 +77,73 @@ def terms_of(settings: Settings, *, is_history: bool) -> Terms:
 @contextmanager
 def api_client_of(settings: Settings) -> Iterator[AdsApiClient]:
     """A client of the Ads API; in the demo, of a sandbox that runs as long as the block."""
-    if settings.api_url is not None:
-        yield _client(settings, settings.api_url)
-        return
-    with demo.running_sandbox(settings) as url:
+    with _api_url_of(settings) as url:
         yield _client(settings, url)
 
 
-def ledger_of(settings: Settings, run_id: str) -> Ledger:
-    """The ledger of this instance's pixel, for one run."""
+@contextmanager
+def event_tags_of(settings: AccountSettings) -> Iterator[EventTags]:
+    """The event tags of the ads account; in the demo, of its sandbox. Needs OAuth 1.0a: a pixel token only sends."""
+    credentials = _oauth(settings)
+    if credentials is None:
+        raise ConfigurationError("; ".join(missing_oauth(dict(settings))))
+    with _api_url_of(settings) as url:
+        connection = Connection(url, credentials, timeout=_PATIENCE_WITH_QUESTIONS)
+        yield EventTags(AdsAccount(connection, settings.api_version, settings.account_id))
+
+
+def ledger_of(settings: Settings, run_id: str, stamps: Iterable[Stamp] = ()) -> Ledger:
+    """The ledger of this instance's pixel, for one run, after it was found to know all that was sent before.
+
+    ``stamps`` are what materializations say of it, beside what the files do. Raises LedgerError and
+    ConfigurationError as `safeguards.admit` does.
+    """
+    database = Database(settings.ledger_url)
+    admit(database, destination_of(settings), (*stamps_of_files(settings), *stamps))
+    return _ledger(settings, database, run_id)
+
+
+def operators_ledger_of(settings: Settings) -> Ledger:
+    """The ledger of this instance's pixel for an operator, who may look at one that must not send."""
+    return _ledger(settings, Database(settings.ledger_url), run_id="operator")
+
+
+def destination_of(settings: Settings) -> Destination:
+    """Where the instance sends."""
     host = scope_host(settings.api_url or "http://127.0.0.1")
+    event_id = short_event_id(settings.event_id)
+    return Destination(host=host, name=settings.name, scope=f"{host}|{settings.pixel_id}", event_id=event_id)
+
+
+def stamps_of_files(settings: Settings) -> list[Stamp]:
+    """What the instance's files say of the ledger that wrote them."""
+    stamp = read_stamp(outputs_of(settings))
+    return [stamp] if stamp else []
+
+
+def _ledger(settings: Settings, database: Database, run_id: str) -> Ledger:
+    destination = destination_of(settings)
     return Ledger(
-        Database(settings.ledger_url),
-        account=f"{host}|{settings.account_id}",
-        scope=f"{host}|{settings.pixel_id}",
+        database,
+        account=f"{destination.host}|{settings.account_id}",
+        scope=destination.scope,
         run_id=run_id,
         limits=Limits(events=settings.events_per_15_min, requests=settings.requests_per_min),
     )
 
 
-def check(settings: Settings) -> None:
-    """Find what is wrong before anything is written: the API's address, the warehouse, its columns.
+def check_ledger(settings: Settings) -> None:
+    """Raises ConfigurationError unless there is a ledger: looking at one must not make it."""
+    check_ledger_url(settings.ledger_url)
+    if not is_there(settings.ledger_url):
+        raise ConfigurationError("there is no ledger yet at XCAPI_LEDGER_URL: nothing was ever sent with it")
 
-    Raises ConfigurationError. In the demo, whose warehouse is built on first use, there is nothing to check.
+
+def check(settings: Settings) -> None:
+    """Find what is wrong before anything is written: the API's address, the warehouse, its columns, the ledger.
+
+    Raises ConfigurationError, and LedgerError for a ledger that must not send. In the demo, whose warehouse is built
+    on first use, there is no warehouse to check.
     """
     check_folder(settings.home, "XCAPI_HOME")
     check_output_url(settings.output_url)
@@ -100,6 +152,9 @@ def check(settings: Settings) -> None:
         check_api_url(settings.api_url)
     if not settings.demo:
         warehouse_of(settings)
+    if is_there(settings.ledger_url):
+        with closing(Database(settings.ledger_url)) as database:
+            admit(database, destination_of(settings), stamps_of_files(settings), remember=False)
 
 
 def _client(settings: Settings, url: str) -> AdsApiClient:
@@ -112,16 +167,27 @@ def _client(settings: Settings, url: str) -> AdsApiClient:
     )
 
 
+@contextmanager
+def _api_url_of(settings: AccountSettings) -> Iterator[str]:
+    if settings.api_url is not None:
+        yield settings.api_url
+        return
+    assert isinstance(settings, Settings)  # noqa: S101 - the demo's are
+    with demo.running_sandbox(settings) as url:
+        yield url
+
+
 def _credentials(settings: Settings) -> OAuth1 | PixelToken:
-    four = (settings.consumer_key, settings.consumer_secret, settings.access_token, settings.access_token_secret)
-    key, secret, token, token_secret = four
-    if key and secret and token and token_secret:
-        return OAuth1(
-            consumer_key=key.get_secret_value(),
-            consumer_secret=secret.get_secret_value(),
-            access_token=token.get_secret_value(),
-            access_token_secret=token_secret.get_secret_value(),
-        )
+    if not settings.demo and (oauth := _oauth(settings)):
+        return oauth
     if settings.pixel_token is None:
         raise ConfigurationError("credentials are missing: set X_ADS_PIXEL_TOKEN or the four OAuth variables")
     return PixelToken(settings.pixel_token.get_secret_value())
+
+
+def _oauth(settings: AccountSettings) -> OAuth1 | None:
+    """The four values of OAuth 1.0a, None unless all are there."""
+    of_demo = DEMO_OAUTH if settings.demo else {}
+    found = [getattr(settings, field) or of_demo.get(field) for field in OAUTH_FIELDS]
+    values = [value.get_secret_value() for value in found if value is not None]
+    return OAuth1(*values) if len(values) == len(OAUTH_FIELDS) else None

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from xcapi_dagster.ads_api.client import MAX_ANSWER_BYTES, AdsApiClient
+from xcapi_dagster.ads_api.client import AdsApiClient
+from xcapi_dagster.ads_api.connection import MAX_ANSWER_BYTES
 from xcapi_dagster.ads_api.responses import Answer
 
 BODY = b'{"conversions":[{"identifiers":[{"user_agent":"canary-in-the-body"}]}]}'

@@ -14,6 +14,9 @@ from xcapi_dagster.errors import ConfigurationError, XConversionsError
 _MODULES: Mapping[str, str] = {
     "demo": "demo",
     "sync": "sync",
+    "held": "held",
+    "ledger": "ledger",
+    "tags": "tags",
     "explain-error": "explain_error",
     "sandbox": "sandbox",
 }
