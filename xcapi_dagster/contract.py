@@ -29,6 +29,7 @@ AUTHORIZE_PATH = "/oauth/authorize"
 ACCESS_TOKEN_PATH = "/oauth/access_token"  # noqa: S105 - a path
 PIN_CALLBACK = "oob"
 
+ACCOUNTS_PATH = "/{version}/accounts"  # ACCOUNTS
 USER_ACCESS_PATH = "/{version}/accounts/{account_id}/authenticated_user_access"  # ACCOUNTS
 ROLES_THAT_MAY_SEND = frozenset({"ACCOUNT_ADMIN", "AD_MANAGER"})  # GUIDE, "Access tokens"
 
@@ -41,6 +42,7 @@ RATE_WINDOW_SECONDS = 900
 EVENTS_PER_WINDOW = 60_000
 EVENTS_PER_WINDOW_MAX = 100_000 * MAX_CONVERSIONS_PER_REQUEST
 REQUESTS_PER_MINUTE = 400  # LIMITS: 450 writes a minute; some are left for other tools
+USER_READS = 5  # LIMITS: questions of one user that name no ads account, in the same 15 minutes
 REQUESTS_PER_MINUTE_MAX = 100_000 // 15
 
 DEDUPLICATION_HOURS = 48  # GUIDE: between the pixel and the API, counted from when an event is received

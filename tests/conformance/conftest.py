@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ import pytest
 import requests
 import requests_oauthlib
 
+from xcapi_dagster.ads_api.account import AdsAccount
 from xcapi_dagster.ads_api.auth import Credentials, OAuth1, PixelToken
 from xcapi_dagster.ads_api.client import AdsApiClient
+from xcapi_dagster.ads_api.connection import Connection
 from xcapi_dagster.conversions.payload import Events
 from xcapi_dagster.delivery.batch import Chunk
 from xcapi_dagster.delivery.database import Database
@@ -30,21 +33,28 @@ from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, standings
 from xcapi_dagster.delivery.throttle import Limits
-from xcapi_dagster.sandbox import AccessToken, Account, Application, Sandbox, World
+from xcapi_dagster.sandbox import AccessToken, Account, Application, EventTag, Sandbox, World
 
 ACCOUNT, PIXEL, EVENT = "18ce552mlaq", "oka17", "ol288"
 NOW = 1_790_000_000.0  # 2026-09-21, in Unix seconds
 
+# X's reference, "Web Event Tags"
+TAG = EventTag(
+    "o3bk1", "ny3od", "web event tag", "DOWNLOAD", click_window=7, view_through_window=7,
+    last_tracked_at=datetime(2021, 5, 22, 17, 0, 4, tzinfo=UTC).timestamp(),
+)  # fmt: skip
 # The accounts, pixels, events and users of X's guide and reference; a second event and an owner of 18ce55gze09 beside.
 WORLD = World(
     accounts=(
         Account(ACCOUNT, {PIXEL: frozenset({EVENT, "ol289"}), "o6dkt": frozenset({"o6dl3"})}),
         Account("18ce55gze09", {"o8z6j": frozenset({"o87ne"})}),
+        Account("18ce54d4x5t", {}, event_tags=(TAG,)),
     ),
     applications=(
         Application("key", "key-secret", app_id="16489123"),
         Application("no-access", "no-access-secret", app_id="16489124", has_ads_access=False),
         Application("read-only", "read-only-secret", app_id="16489125", read_only=True),
+        Application("conversions", "conversions-secret", app_id="16489126", conversions_only=True),
     ),
     access_tokens=(
         AccessToken("token", "token-secret", "key", user_id="2417045708"),
@@ -53,9 +63,13 @@ WORLD = World(
         AccessToken("revoked", "revoked-secret", "key", user_id="2417045708", revoked=True),
         AccessToken("token", "token-secret", "no-access", user_id="2417045708"),
         AccessToken("token", "token-secret", "read-only", user_id="2417045708"),
+        AccessToken("token", "token-secret", "conversions", user_id="2417045708"),
     ),
     roles={
-        "2417045708": {ACCOUNT: frozenset({"ACCOUNT_ADMIN", "TWEET_COMPOSER"})},
+        "2417045708": {
+            ACCOUNT: frozenset({"ACCOUNT_ADMIN", "TWEET_COMPOSER"}),
+            "18ce54d4x5t": frozenset({"AD_MANAGER"}),
+        },
         "2417045709": {"18ce55gze09": frozenset({"AD_MANAGER"})},
         "999": {ACCOUNT: frozenset({"CAMPAIGN_ANALYST"})},
     },
@@ -118,7 +132,7 @@ class Clock:
         with self._lock:
             self.naps.append(seconds)
             self.now += seconds
-            for beat in self.hearts:
+            for beat in list(self.hearts):
                 beat()
 
 
@@ -220,7 +234,8 @@ class Bench:
         posts: list[str] = []
         policy = Policy(on_unknown=on_unknown, pixel_also_fires=False)
         with self._ledger(f"run-{self.runs}") as ledger:
-            self.clock.hearts.append(ledger._lease.prolong)
+            heart = ledger._lease.prolong
+            self.clock.hearts.append(heart)
 
             def sleep(seconds: float) -> None:
                 self.clock.sleep(seconds)
@@ -242,6 +257,7 @@ class Bench:
             now = ledger.refresh()
             found = standings(ledger.memory, chunk.keys, chunk.fingerprints, chunk.times, policy, now)
             told = outcomes(ledger.memory, chunk.keys, found, ledger.run_id)
+            self.clock.hearts.remove(heart)
         return Ran(delivery.halted, told.state.tolist(), told.reason_code.tolist(), told.detail.tolist(), len(posts))
 
     def _ledger(self, run_id: str) -> Ledger:
@@ -270,6 +286,18 @@ def bench(clock: Clock, tmp_path: Path) -> Callable[..., Bench]:
 
     def made(url: str, **options: Any) -> Bench:
         return Bench(url, f"sqlite:///{tmp_path}/ledger/ledger.db", clock, **options)
+
+    return made
+
+
+@pytest.fixture
+def ads_account(clock: Clock) -> Callable[..., AdsAccount]:
+    """Our client's ads account at a URL, signed in as X's user 2417045708 unless told otherwise."""
+
+    def made(url: str, account: str = "18ce54d4x5t", token: str = "token", consumer: str = "key") -> AdsAccount:
+        keys = OAuth1(consumer, f"{consumer}-secret", token, f"{token}-secret")
+        connection = Connection(url, keys, timeout=(2.0, 5.0), clock=clock)
+        return AdsAccount(connection, "12", account, sleep=clock.sleep)
 
     return made
 

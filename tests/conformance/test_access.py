@@ -9,6 +9,7 @@ import pytest
 
 from xcapi_dagster.ads_api.auth import OAuth1, PixelToken
 from xcapi_dagster.ads_api.client import AdsApiClient
+from xcapi_dagster.ads_api.user_access import user_access
 from xcapi_dagster.errors import ConfigurationError
 
 Row = Callable[..., dict[str, Any]]
@@ -143,6 +144,27 @@ def test_a_pixel_that_nobody_knows(case: str, x: Any, row: Row, bench: Any, rows
         x.sandbox.script([{"match": {"next": 9}, "do": {"status": 404, "answer": "html"}}])
     assert x.send(row(), pixel=case).status_code == 404
     assert "X_ADS_PIXEL_ID" in ends(bench(x.sandbox.url, pixel=case), rows)
+
+
+@pytest.mark.cases((69, "required"))
+def test_a_low_role_is_named(x: Any, ads_account: Any) -> None:
+    """Before anything is sent, our client can tell the role and that it does not suffice."""
+    access = user_access(ads_account(x.sandbox.url, "18ce552mlaq", "analyst"))
+    assert (access.user_id, access.permissions, access.may_send) == ("999", ("CAMPAIGN_ANALYST",), False)
+
+
+@pytest.mark.cases((79, "documented"))
+def test_an_app_for_conversions_only(
+    x: Any, row: Row, ads_account: Any, bench: Any, rows: Any, errors_of: ErrorsOf
+) -> None:
+    """It may ask nothing about accounts, and sends all the same; our client says so."""
+    keys_of_app = x.keys(consumer="conversions")
+    answer = x.request("GET", "/12/accounts/18ce552mlaq/authenticated_user_access", auth=x.sign(keys_of_app))
+    assert (answer.status_code, errors_of(answer)[0][0]) == (403, "UNAUTHORIZED_CLIENT_APPLICATION")
+    assert x.send(row(), auth=x.sign(keys_of_app)).status_code == 200
+    with pytest.raises(ConfigurationError, match="can send conversions all the same"):
+        user_access(ads_account(x.sandbox.url, "18ce552mlaq", consumer="conversions"))
+    assert bench(x.sandbox.url, credentials=keys(consumer="conversions")).run(rows(3)).states == {"accepted": 3}
 
 
 @pytest.mark.cases(

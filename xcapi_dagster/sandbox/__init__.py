@@ -5,7 +5,7 @@
         sandbox.received
 
 It shares nothing with the client but `contract`, so that each catches the other's mistakes. Reading order: `api`
-(the order of the checks), `conversions` (the rules for rows), `event_tags`, `access` and `signatures`,
+(the order of the checks), `conversions` (the rules for rows), `event_tags`, `accounts`, `access` and `signatures`,
 `sign_in`, `limits`, `faults`, `record`, `page`, then `server` and `http_server`.
 """
 

@@ -60,23 +60,30 @@ def _user(signed: Signed, request: Request, world: World, nonces: Nonces, now: f
     return User(application, token.user_id)
 
 
+def asking_user(sender: Sender) -> User | Error:
+    """The user, when the sender may ask about ads accounts at all."""
+    if isinstance(sender, PixelTokenHolder):
+        return of_status(403)
+    if sender.application.conversions_only or not sender.application.has_ads_access:
+        return documented("application_without_access", value=sender.application.app_id)
+    return sender
+
+
 def authorize_account(sender: Sender, account_id: str, world: World, *, is_change: bool) -> Account | Error:
     """The account, when the sender may ask about it, or change it.
 
     That any role may ask, that a lower one may not change, and what a pixel token gets are guesses.
     """
-    if isinstance(sender, PixelTokenHolder):
-        return of_status(403)
-    application, account = sender.application, world.account(account_id)
-    if application.conversions_only or not application.has_ads_access:
-        return documented("application_without_access", value=application.app_id)
+    user, account = asking_user(sender), world.account(account_id)
+    if isinstance(user, Error):
+        return user
     if account is None:
         return documented("account_not_found", value=account_id)
-    if not world.roles_of(sender.user_id, account_id):
-        return documented("user_without_access", user_id=sender.user_id, value=account_id)
-    if is_change and application.read_only:
+    if not world.roles_of(user.user_id, account_id):
+        return documented("user_without_access", user_id=user.user_id, value=account_id)
+    if is_change and user.application.read_only:
         return _READ_ONLY
-    return account if not is_change or world.may_send(sender.user_id, account_id) else of_status(403)
+    return account if not is_change or world.may_send(user.user_id, account_id) else of_status(403)
 
 
 def authorize(sender: Sender, pixel_id: str, world: World) -> Account | Error:

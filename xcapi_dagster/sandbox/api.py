@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from xcapi_dagster import contract
 from xcapi_dagster.sandbox.access import Sender, authenticate, authorize, authorize_account
+from xcapi_dagster.sandbox.accounts import Accounts
 from xcapi_dagster.sandbox.answers import Answer, Error, Request, documented, failure, of_status, success
 from xcapi_dagster.sandbox.conversions import STRICT, Rules, check, listed, parse
 from xcapi_dagster.sandbox.event_tags import EventTags
@@ -29,6 +30,7 @@ def _route(path: str, **names: str) -> re.Pattern[str]:
 
 _CONVERSIONS = _route(contract.CONVERSIONS_PATH, pixel_id="(?P<pixel_id>[^/]+)")
 _EVENT_TAGS = _route(contract.EVENT_TAGS_PATH, account_id="(?P<account_id>[^/]+)")
+_ACCOUNTS = _route(contract.ACCOUNTS_PATH + "(?:/(?P<account_id>[^/]+)(?P<access>/authenticated_user_access)?)?")
 _EVENT_TAG = _route(contract.EVENT_TAGS_PATH + "/(?P<tag_id>[^/]+)", account_id="(?P<account_id>[^/]+)")
 
 
@@ -73,8 +75,10 @@ class Api:
         self._meter = Meter(behavior.limits)
         self._sign_in = SignIn(behavior.world, self._nonces, behavior.seed)
         self._event_tags = EventTags(behavior.world, record.last_received)
+        self._accounts = Accounts()
         self._routes: tuple[tuple[re.Pattern[str], tuple[str, ...], _Answering], ...] = (
             (_CONVERSIONS, ("POST",), self._answer_conversions),
+            (_ACCOUNTS, ("GET",), self._answer_about_accounts),
             (_EVENT_TAGS, ("GET", "POST"), self._answer_about_tags),
             (_EVENT_TAG, ("GET", "PUT", "DELETE"), self._answer_about_tags),
         )
@@ -121,6 +125,10 @@ class Api:
             return failure(of_status(405))
         sender = authenticate(arrived.request, self._sign_in.world, self._nonces, arrived.time)
         return failure(sender) if isinstance(sender, Error) else answer(arrived, sender, route)
+
+    def _answer_about_accounts(self, arrived: _Arrived, sender: Sender, route: re.Match[str]) -> Answer:
+        world, asks_for_access = self._sign_in.world, route["access"] is not None
+        return self._accounts.answer(sender, route["account_id"], world, arrived.time, asks_for_access=asks_for_access)
 
     def _answer_about_tags(self, arrived: _Arrived, sender: Sender, route: re.Match[str]) -> Answer:
         account_id, is_change = route["account_id"], arrived.request.method != "GET"
