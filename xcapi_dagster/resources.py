@@ -83,13 +83,20 @@ def api_client_of(settings: Settings) -> Iterator[AdsApiClient]:
 
 @contextmanager
 def event_tags_of(settings: AccountSettings) -> Iterator[EventTags]:
-    """The event tags of the ads account; in the demo, of its sandbox. Needs OAuth 1.0a: a pixel token only sends."""
+    """The event tags of the ads account; in the demo, of its sandbox."""
+    with ads_account_of(settings) as account:
+        yield EventTags(account)
+
+
+@contextmanager
+def ads_account_of(settings: AccountSettings) -> Iterator[AdsAccount]:
+    """The ads account; in the demo, its sandbox's. Needs OAuth 1.0a: a pixel token only sends."""
     credentials = _oauth(settings)
     if credentials is None:
         raise ConfigurationError("; ".join(missing_oauth(dict(settings))))
     with _api_url_of(settings) as url:
         connection = Connection(url, credentials, timeout=_PATIENCE_WITH_QUESTIONS)
-        yield EventTags(AdsAccount(connection, settings.api_version, settings.account_id))
+        yield AdsAccount(connection, settings.api_version, settings.account_id)
 
 
 def ledger_of(settings: Settings, run_id: str, stamps: Iterable[Stamp] = ()) -> Ledger:

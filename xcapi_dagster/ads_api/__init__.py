@@ -6,5 +6,6 @@ Read `client` first: it sends conversions, once, over a `connection`, and never 
 to mend and who must), `advice` (the same in a line) and `redact` (X's words without anybody's values).
 
 `account` asks X about the ads account over the same connection, and `event_tags` makes its five calls about web event
-tags, with `tag_values` (what X takes) and `tag_plan` (what should exist).
+tags, with `tag_values` (what X takes) and `tag_plan` (what should exist); `user_access` asks who is signed in. Before
+all that, `sign_in` gets a user's access token, with `callback` where a browser brings it.
 """

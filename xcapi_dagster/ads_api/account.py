@@ -20,12 +20,7 @@ logger = logging.getLogger("xcapi_dagster.ads_api")
 PAUSES = (1.0, 4.0)  # seconds before the second and the third try
 PATIENCE = 60.0  # seconds that X may ask to wait; for longer, it is told and left to the user
 
-_NEVER = frozenset({501, 505})  # X will not be able to do it the next time either
-_CONVERSIONS_ALONE = (
-    "the app of X_ADS_CONSUMER_KEY may not ask about ads accounts: with the access level “Conversion only” it can send "
-    "conversions all the same; for event tags and roles its owner must ask X for access to the Ads API and then "
-    "generate a new access token (403)"
-)
+_CONVERSIONS_ALONE = "; with the access level “Conversion only” it can send conversions all the same"
 _SAYS_WHAT_IS_MISSING = frozenset({"user_without_access", "account_not_found", "version_not_available"})
 
 Document = Mapping[str, Any]
@@ -126,7 +121,7 @@ class AdsAccount:
         if answer.kind == "clock" and answer.clock_skew is not None and not self._connection.clock_offset:
             self._connection.clock_offset = answer.clock_skew
             return 0.0
-        may_pass = answer.status is None or (not 200 <= answer.status < 300 and answer.status not in _NEVER)
+        may_pass = answer.status is None or not 200 <= answer.status < 300
         if answer.kind == "throttled" or (answer.kind == "unknown" and may_pass):
             wait = answer.retry_after or self._until_reset(answer)
             return wait if wait <= PATIENCE else None
@@ -150,7 +145,7 @@ class AdsAccount:
         """A refusal in general words: the advice is about sending, and this is not."""
         names = {error.message_name for error in answer.errors}
         if any(error.code == "UNAUTHORIZED_CLIENT_APPLICATION" for error in answer.errors):
-            return _CONVERSIONS_ALONE
+            return answer.reason + _CONVERSIONS_ALONE
         if answer.status == 404 and not names & _SAYS_WHAT_IS_MISSING:
             return (
                 f"X finds no ads account {self.account_id} at this address: correct X_ADS_ACCOUNT_ID, X_ADS_API_URL or "

@@ -12,7 +12,7 @@ from xcapi_dagster.errors import AdsApiError, ConfigurationError
 
 _HOST = "127.0.0.1"
 _PATH = "/callback"
-_SIGNED_IN = "You are signed in to X. You can close this page."
+_ALLOWED = "The app was allowed. You can close this page."
 _DENIED = "The app was not allowed. You can close this page."
 _NOT_EXPECTED = "This is not the sign-in that is waited for."
 
@@ -82,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._tell(200, _DENIED)
             self.server.verifiers.put(None)
         elif VERIFIER.fullmatch(query.get("oauth_verifier", "")) and self._is_expected(query.get("oauth_token", "")):
-            self._tell(200, _SIGNED_IN)
+            self._tell(200, _ALLOWED)
             self.server.verifiers.put(query["oauth_verifier"])
         else:
             self._tell(400, _NOT_EXPECTED)

@@ -52,7 +52,7 @@ _SIGN_IN = (
     "X_ADS_PIXEL_TOKEN, to what the X developer portal or Events Manager shows"
 )
 _NEW_TOKEN = "then generate a new access token, because an older one keeps the old access"  # noqa: S105 - advice
-_ROLE = "an administrator of the ads account must make the user an ad manager or account administrator"
+ROLE_ADVICE = "an administrator of the ads account must make the user an ad manager or account administrator"
 _REPORT = "upgrade xcapi-dagster, or report this line"
 _CORRECT = "correct the value; of an order's, the rejection report names the order"
 _WAIT = "nothing: a sync waits and tries again as long as that is safe; if it lasts, look at X's status page"
@@ -88,10 +88,10 @@ _ACCESS: tuple[_Row, ...] = (
      "X does not know the user of X_ADS_ACCESS_TOKEN", _SIGN_IN),
     (("ACTION_NOT_ALLOWED", "220", "HTTP 403"), (403,), "credentials", Who.ADMINISTRATOR,
      "X denies access",
-     f"{_ROLE} (the user of X_ADS_ACCESS_TOKEN); an X_ADS_PIXEL_TOKEN must be one of the pixel X_ADS_PIXEL_ID"),
+     f"{ROLE_ADVICE} (the user of X_ADS_ACCESS_TOKEN); an X_ADS_PIXEL_TOKEN must be one of the pixel X_ADS_PIXEL_ID"),
     (("user_without_access",), (404,), None, Who.ADMINISTRATOR,
      "the user of X_ADS_ACCESS_TOKEN has no role on the ads account that allows this",
-     f"{_ROLE}; or X_ADS_ACCOUNT_ID or X_ADS_PIXEL_ID is another account's: correct it"),
+     f"{ROLE_ADVICE}; or X_ADS_ACCOUNT_ID or X_ADS_PIXEL_ID is another account's: correct it"),
     (("FEATURE_NOT_AVAILABLE",), (400,), "configuration", Who.ADMINISTRATOR,
      "X has not enabled this feature for the ads account", "ask X's representative for it"),
     (("ACCOUNT_NOT_FOUND", "account_not_found"), (403,), "configuration", Who.SETUP,

@@ -12,6 +12,7 @@ from xcapi_dagster.errors import ConfigurationError, XConversionsError
 
 # command -> the module of this package that defines it, under the command's name with underscores
 _MODULES: Mapping[str, str] = {
+    "auth": "auth",
     "demo": "demo",
     "sync": "sync",
     "held": "held",
