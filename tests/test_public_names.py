@@ -1,6 +1,7 @@
 """What the package offers by name, and how it is installed."""
 
 import importlib.metadata
+import re
 import tomllib
 from pathlib import Path
 
@@ -42,12 +43,14 @@ def test_the_package_is_typed_and_versioned() -> None:
 
 
 def test_what_is_installed_is_pinned_without_an_address() -> None:
-    """The lock file has a version for everything and the address of no registry."""
+    """The lock file has a version for all that is installed here, by CONTRIBUTING's command, and no address."""
     lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line.strip()]
     assert all("==" in line for line in lines)
     assert not any("://" in line or line.startswith("-") for line in lines)
     pinned = {line.split("==")[0].split("[")[0].lower() for line in lines}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + [name for extra in project["optional-dependencies"].values() for name in extra]
+    extras = set(re.findall(r"--extra (\w+)", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert extras <= project["optional-dependencies"].keys()
+    wanted = project["dependencies"] + [name for extra in extras for name in project["optional-dependencies"][extra]]
     names = {name.split(">")[0].split("<")[0].split("[")[0].strip().lower() for name in wanted}
     assert names <= pinned

@@ -5,14 +5,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 from urllib.parse import quote
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.spec import AbstractBufferedFile
 from upath import UPath
 
+from xcapi_dagster import stores
 from xcapi_dagster.errors import ConfigurationError, XConversionsError
 
 FileKind = Literal["conversions", "invalid", "upload_results", "requests", "rejection_report", "rejection_csv"]
@@ -46,15 +48,16 @@ class Outputs:
         target = self.path(kind, partition)
         temporary = target.with_name(f".{target.name}.{uuid4().hex}")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if kind == "conversions" else 0o750)
+            if not stores.is_object_store(target):  # which has no folders: there it would create a missing bucket
+                target.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if kind == "conversions" else 0o750)
             yield temporary
             temporary.rename(target)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise XConversionsError(f"{target.parent} cannot be written ({reason}): check XCAPI_OUTPUT_URL") from None
+        except Exception as error:
+            if (why := stores.problem(error)) is None:
+                raise
+            raise XConversionsError(f"{target.parent} cannot be written ({why}): check XCAPI_OUTPUT_URL") from None
         finally:
-            with suppress(OSError):  # an unwritable folder holds no temporary file either
-                temporary.unlink(missing_ok=True)
+            _remove(temporary)
 
     def write_table(self, kind: FileKind, partition: str, table: pa.Table) -> None:
         """Write ``table`` as the file of ``partition``."""
@@ -63,11 +66,10 @@ class Outputs:
 
 
 def check_output_url(url: str) -> None:
-    """Raise ConfigurationError unless ``url`` is an absolute folder that can be written, or an object store's."""
-    try:
-        root = UPath(url)
-    except (ValueError, ImportError):
-        raise ConfigurationError("XCAPI_OUTPUT_URL is neither a folder nor a known object store") from None
+    """Raise ConfigurationError unless ``url`` is an absolute folder that can be written, or a bucket that is there."""
+    root = stores.path_of(url, "XCAPI_OUTPUT_URL")
+    if stores.is_object_store(root):
+        stores.check_bucket(root, "XCAPI_OUTPUT_URL")
     if root.protocol not in ("", "file"):
         return
     if not Path(root.path).is_absolute():
@@ -85,8 +87,20 @@ def check_folder(folder: Path, variable: str) -> None:
 @contextmanager
 def parquet_writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """A writer of Parquet with this package's options: zstd, and dates that every reader understands."""
-    with path.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd", compression_level=1) as writer:
+    with writable(path) as file, pq.ParquetWriter(file, schema, compression="zstd", compression_level=1) as writer:
         yield writer
+
+
+@contextmanager
+def writable(path: UPath) -> Iterator[IO[bytes]]:
+    """A file at ``path``, open for writing; on an object store there is none if the block raises."""
+    file = path.open("wb")
+    try:
+        yield file
+    except BaseException:
+        _throw_away(file)
+        raise
+    file.close()
 
 
 @contextmanager
@@ -94,3 +108,21 @@ def parquet_file(path: UPath) -> Iterator[pq.ParquetFile]:
     """The Parquet file at ``path``, open for reading."""
     with path.open("rb") as file, pq.ParquetFile(file) as parquet:
         yield parquet
+
+
+def _throw_away(file: IO[bytes] | AbstractBufferedFile) -> None:
+    if not isinstance(file, AbstractBufferedFile):
+        file.close()
+        return
+    with suppress(Exception):  # the store may be what failed; what counts is the error that led here
+        file.discard()
+    file.closed = True  # to close it would be to complete what there is
+
+
+def _remove(path: UPath) -> None:
+    """Remove a temporary file, if it is there; where that cannot be done, nothing could be written either."""
+    try:
+        path.unlink(missing_ok=True)
+    except Exception as error:
+        if stores.problem(error) is None:
+            raise

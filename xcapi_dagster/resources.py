@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from upath import UPath
-
 from xcapi_dagster import demo
 from xcapi_dagster.ads_api.address import check_api_url, scope_host
 from xcapi_dagster.ads_api.auth import OAuth1, PixelToken
@@ -23,6 +21,7 @@ from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.outputs import Outputs, check_folder, check_output_url
 from xcapi_dagster.settings import Settings
+from xcapi_dagster.stores import path_of
 from xcapi_dagster.warehouse import Warehouse, open_warehouse
 
 _HISTORY_SHARE = 0.8  # of a window, so that today's orders never wait for history
@@ -39,7 +38,7 @@ def warehouse_of(settings: Settings) -> Warehouse:
 
 def outputs_of(settings: Settings) -> Outputs:
     """The files of this instance."""
-    return Outputs(UPath(settings.output_url), settings.name)
+    return Outputs(path_of(settings.output_url, "XCAPI_OUTPUT_URL"), settings.name)
 
 
 def rules_of(settings: Settings, now: datetime) -> Rules:

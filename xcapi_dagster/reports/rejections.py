@@ -9,7 +9,7 @@ from upath import UPath
 from xcapi_dagster.conversions.reasons import reason
 from xcapi_dagster.conversions.schema import REJECTION_REPORT
 from xcapi_dagster.delivery.outcomes import Outcomes
-from xcapi_dagster.outputs import parquet_file
+from xcapi_dagster.outputs import parquet_file, writable
 
 # What makes a spreadsheet read a cell as a formula (OWASP, "CSV injection"), full-width forms included.
 _FORMULA = r"^(\s*[=+\-@\t\r\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
@@ -53,7 +53,7 @@ def write_csv(report: UPath, target: UPath) -> None:
     options = csv.WriteOptions(quoting_style="all_valid")
     with (
         parquet_file(report) as parquet,
-        target.open("wb") as file,
+        writable(target) as file,
         csv.CSVWriter(file, REJECTION_REPORT, write_options=options) as writer,
     ):
         for group in range(parquet.num_row_groups):
