@@ -128,7 +128,7 @@ class Settings(BaseModel):
     demo: bool = False
     name: Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be a plain name")] = "purchases"
     home: Path = Field(description="Folder for all that is written.")
-    warehouse_url: str = Field(repr=False, description="duckdb:///FILE or postgresql://…")
+    warehouse_url: str = Field(repr=False, description="duckdb:///FILE, postgresql://… and others.")
     orders: str = Field(default="orders", description="table, schema.table, or a path ending in .sql")
     ledger_url: str = Field(repr=False, description="SQLAlchemy URL of the ledger: SQLite or PostgreSQL.")
     output_url: str = Field(repr=False, description="Folder or object store for Parquet and reports.")
