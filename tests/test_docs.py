@@ -1,6 +1,7 @@
 """The README says what the code does: its blocks run, its tables are complete."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -53,11 +54,13 @@ def test_the_yaml_block_is_a_component() -> None:
 @pytest.mark.parametrize("command", [line for line in commands() if line.startswith("xcapi ")])
 def test_every_shown_command_exists(command: str) -> None:
     """`xcapi` understands each command line of the README."""
-    name, *options = command.split()[1:]
+    name, *words = shlex.split(command)[1:]
     shown = main.get_command(click.Context(main), name)
+    if isinstance(shown, click.Group):
+        shown = shown.get_command(click.Context(shown), words.pop(0))
     assert shown is not None
     known = {option for parameter in shown.params if isinstance(parameter, click.Option) for option in parameter.opts}
-    assert {option for option in options if option.startswith("-")} <= known
+    assert {word for word in words if word.startswith("-")} <= known
 
 
 def test_every_setting_is_documented() -> None:

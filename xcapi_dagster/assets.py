@@ -11,11 +11,13 @@ import dagster as dg
 
 from xcapi_dagster import checks, resources
 from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTION_REPORT, UPLOAD_RESULTS
+from xcapi_dagster.delivery.database import Stamp
 from xcapi_dagster.delivery.deliver import Delivery
 from xcapi_dagster.errors import ConfigurationError, ContractError, DeliveryHaltedError, XConversionsError
-from xcapi_dagster.metadata import column_schema, of_prepared, of_uploaded
+from xcapi_dagster.metadata import column_schema, ledger_stamp, of_prepared, of_uploaded
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.prepare import Prepared, prepare_partition
+from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.partitions.upload import Uploaded, upload_partition
 from xcapi_dagster.settings import Settings
 
@@ -83,13 +85,13 @@ def _conversions(
             warehouse, outputs = resources.warehouse_of(settings), resources.outputs_of(settings)
             rules = resources.rules_of(settings, datetime.now(UTC))
             done: dict[str, Prepared] = {}
+            if without_time := warehouse.count_without_time():
+                context.log.warning("%d orders have no ordered_at: they belong to no partition", without_time)
             for partition in _partitions(context, partitions_def):
                 done[partition.key] = prepared = prepare_partition(partition, warehouse, rules, outputs)
                 context.log.info("%s: %d orders read, %d ready to send", partition.key, prepared.read, prepared.ready)
-                metadata = of_prepared(prepared, outputs.path("conversions", partition.key))
+                metadata = of_prepared(prepared, without_time, outputs.path("conversions", partition.key))
                 context.add_asset_metadata(metadata, asset_key=key, partition_key=partition.key)
-            if without_time := warehouse.count_without_time():
-                context.log.warning("%d orders have no ordered_at: they belong to no partition", without_time)
         return dg.MaterializeResult(asset_key=key, check_results=[checks.identifier_coverage(key, done)])
 
     return conversions
@@ -159,13 +161,23 @@ def _upload_partitions(
     is_history = partitions[-1].end < datetime.now(UTC) - _HISTORY_AFTER
     terms = resources.terms_of(settings, is_history=is_history)
     uploaded: dict[str, Uploaded] = {}
-    with resources.api_client_of(settings) as client, resources.ledger_of(settings, context.run.run_id) as ledger:
+    stamps = latest_stamps(context.instance, settings.name)
+    ledger_of_run = resources.ledger_of(settings, context.run.run_id, stamps)
+    with resources.api_client_of(settings) as client, ledger_of_run as ledger:
+        write_stamp(outputs, ledger.stamp())
         delivery = Delivery(ledger, client, terms)
         for partition in partitions:
             uploaded[partition.key] = outcome = upload_partition(partition.key, ledger, delivery, terms.policy, outputs)
             told = ", ".join(f"{count} {name}" for name, count in outcome.counts.as_dict().items() if count)
             context.log.info("%s: %s", partition.key, told or "no orders")
     return uploaded
+
+
+def latest_stamps(instance: dg.DagsterInstance, name: str) -> list[Stamp]:
+    """What the latest materialization of the instance ``name`` says of the ledger that it was made with."""
+    event = instance.get_latest_materialization_event(dg.AssetKey([name, "rejection_report"]))
+    told = ledger_stamp(event.asset_materialization.metadata) if event and event.asset_materialization else None
+    return [told] if told else []
 
 
 def _partitions(

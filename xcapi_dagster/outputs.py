@@ -1,12 +1,14 @@
 """Where the files are and how they are written: whole or not at all, on a local disk or an object store."""
 
+import glob
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from uuid import uuid4
 
 import pyarrow as pa
@@ -30,6 +32,11 @@ _PLACES: Mapping[FileKind, tuple[str, str]] = {
 }
 
 
+_PRIVATE = ("conversions", "invalid")
+_LOCAL = ("", "file")
+_ABANDONED_AFTER_SECONDS = 24 * 3600.0
+
+
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """The files of one component instance, below ``root``: `<root>/<name>/<asset>/<partition>.parquet`."""
@@ -42,22 +49,32 @@ class Outputs:
         asset, ending = _PLACES[kind]
         return self.root / self.name / asset / f"{quote(partition, safe='')}{ending}"
 
+    def partitions(self, kind: FileKind) -> list[str]:
+        """The keys of all partitions that have a file of this kind, in order."""
+        asset, ending = _PLACES[kind]
+        folder = self.root / self.name / asset
+        names = [path.name for path in folder.iterdir()] if folder.exists() else []
+        others = tuple(
+            other for folder_of, other in _PLACES.values() if folder_of == asset and len(other) > len(ending)
+        )
+        keys = [name.removesuffix(ending) for name in names if name.endswith(ending) and not name.endswith(others)]
+        return sorted(unquote(key) for key in keys if not key.startswith("."))
+
+    def own_path(self, name: str) -> UPath:
+        """Where a file of the instance itself is, that belongs to no partition."""
+        return self.root / self.name / name
+
     @contextmanager
     def writing(self, kind: FileKind, partition: str) -> Iterator[UPath]:
         """A temporary path to write to; it becomes the file when the block ends, and vanishes when it raises."""
-        target = self.path(kind, partition)
-        temporary = target.with_name(f".{target.name}.{uuid4().hex}")
-        try:
-            if not stores.is_object_store(target):  # which has no folders: there it would create a missing bucket
-                target.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if kind == "conversions" else 0o750)
-            yield temporary
-            temporary.rename(target)
-        except Exception as error:
-            if (why := stores.problem(error)) is None:
-                raise
-            raise XConversionsError(f"{target.parent} cannot be written ({why}): check XCAPI_OUTPUT_URL") from None
-        finally:
-            _remove(temporary)
+        with _whole(self.path(kind, partition), mode=0o700 if kind in _PRIVATE else 0o750) as path:
+            yield path
+
+    @contextmanager
+    def writing_own(self, name: str) -> Iterator[UPath]:
+        """The same for a file of the instance itself."""
+        with _whole(self.own_path(name), mode=0o750) as path:
+            yield path
 
     def write_table(self, kind: FileKind, partition: str, table: pa.Table) -> None:
         """Write ``table`` as the file of ``partition``."""
@@ -65,12 +82,39 @@ class Outputs:
             writer.write_table(table)
 
 
+@contextmanager
+def _whole(target: UPath, mode: int) -> Iterator[UPath]:
+    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+    try:
+        if not stores.is_object_store(target):  # which has no folders: there it would create a missing bucket
+            target.parent.mkdir(parents=True, exist_ok=True, mode=mode)
+        _clear_up(target)
+        yield temporary
+        temporary.rename(target)
+    except Exception as error:
+        if (why := stores.problem(error)) is None:
+            raise
+        raise XConversionsError(f"{target.parent} cannot be written ({why}): check XCAPI_OUTPUT_URL") from None
+    finally:
+        _remove(temporary)
+
+
+def _clear_up(target: UPath) -> None:
+    """Remove what killed processes left of earlier attempts; nobody writes one file for a day."""
+    if target.protocol not in _LOCAL:
+        return
+    for left in Path(target.parent.path).glob(f".{glob.escape(target.name)}.*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
+                left.unlink()
+
+
 def check_output_url(url: str) -> None:
     """Raise ConfigurationError unless ``url`` is an absolute folder that can be written, or a bucket that is there."""
     root = stores.path_of(url, "XCAPI_OUTPUT_URL")
     if stores.is_object_store(root):
         stores.check_bucket(root, "XCAPI_OUTPUT_URL")
-    if root.protocol not in ("", "file"):
+    if root.protocol not in _LOCAL:
         return
     if not Path(root.path).is_absolute():
         raise ConfigurationError("XCAPI_OUTPUT_URL must be an absolute path or an object store's URL")

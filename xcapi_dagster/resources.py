@@ -4,22 +4,26 @@ Nothing is connected, created or sent before it is used. Everything here raises 
 names the setting, when a setting names something that cannot be used.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 
 from xcapi_dagster import demo
 from xcapi_dagster.ads_api.address import check_api_url, scope_host
 from xcapi_dagster.ads_api.auth import OAuth1, PixelToken
 from xcapi_dagster.ads_api.client import AdsApiClient
+from xcapi_dagster.contract import short_event_id
 from xcapi_dagster.conversions.prepare import Rules, check_columns
-from xcapi_dagster.delivery.database import Database, check_ledger_url
+from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.deliver import Terms
+from xcapi_dagster.delivery.engines import check_ledger_url, is_there
 from xcapi_dagster.delivery.ledger import Ledger
+from xcapi_dagster.delivery.safeguards import Destination, admit
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.outputs import Outputs, check_folder, check_output_url
+from xcapi_dagster.partitions.stamp import read_stamp
 from xcapi_dagster.settings import Settings
 from xcapi_dagster.stores import path_of
 from xcapi_dagster.warehouse import Warehouse, open_warehouse
@@ -75,22 +79,58 @@ def api_client_of(settings: Settings) -> Iterator[AdsApiClient]:
         yield _client(settings, url)
 
 
-def ledger_of(settings: Settings, run_id: str) -> Ledger:
-    """The ledger of this instance's pixel, for one run."""
+def ledger_of(settings: Settings, run_id: str, stamps: Iterable[Stamp] = ()) -> Ledger:
+    """The ledger of this instance's pixel, for one run, after it was found to know all that was sent before.
+
+    ``stamps`` are what materializations say of it, beside what the files do. Raises LedgerError and
+    ConfigurationError as `safeguards.admit` does.
+    """
+    database = Database(settings.ledger_url)
+    admit(database, destination_of(settings), (*stamps_of_files(settings), *stamps))
+    return _ledger(settings, database, run_id)
+
+
+def operators_ledger_of(settings: Settings) -> Ledger:
+    """The ledger of this instance's pixel for an operator, who may look at one that must not send."""
+    return _ledger(settings, Database(settings.ledger_url), run_id="operator")
+
+
+def destination_of(settings: Settings) -> Destination:
+    """Where the instance sends."""
     host = scope_host(settings.api_url or "http://127.0.0.1")
+    event_id = short_event_id(settings.event_id)
+    return Destination(host=host, name=settings.name, scope=f"{host}|{settings.pixel_id}", event_id=event_id)
+
+
+def stamps_of_files(settings: Settings) -> list[Stamp]:
+    """What the instance's files say of the ledger that wrote them."""
+    stamp = read_stamp(outputs_of(settings))
+    return [stamp] if stamp else []
+
+
+def _ledger(settings: Settings, database: Database, run_id: str) -> Ledger:
+    destination = destination_of(settings)
     return Ledger(
-        Database(settings.ledger_url),
-        account=f"{host}|{settings.account_id}",
-        scope=f"{host}|{settings.pixel_id}",
+        database,
+        account=f"{destination.host}|{settings.account_id}",
+        scope=destination.scope,
         run_id=run_id,
         limits=Limits(events=settings.events_per_15_min, requests=settings.requests_per_min),
     )
 
 
-def check(settings: Settings) -> None:
-    """Find what is wrong before anything is written: the API's address, the warehouse, its columns.
+def check_ledger(settings: Settings) -> None:
+    """Raises ConfigurationError unless there is a ledger: looking at one must not make it."""
+    check_ledger_url(settings.ledger_url)
+    if not is_there(settings.ledger_url):
+        raise ConfigurationError("there is no ledger yet at XCAPI_LEDGER_URL: nothing was ever sent with it")
 
-    Raises ConfigurationError. In the demo, whose warehouse is built on first use, there is nothing to check.
+
+def check(settings: Settings) -> None:
+    """Find what is wrong before anything is written: the API's address, the warehouse, its columns, the ledger.
+
+    Raises ConfigurationError, and LedgerError for a ledger that must not send. In the demo, whose warehouse is built
+    on first use, there is no warehouse to check.
     """
     check_folder(settings.home, "XCAPI_HOME")
     check_output_url(settings.output_url)
@@ -99,6 +139,9 @@ def check(settings: Settings) -> None:
         check_api_url(settings.api_url)
     if not settings.demo:
         warehouse_of(settings)
+    if is_there(settings.ledger_url):
+        with closing(Database(settings.ledger_url)) as database:
+            admit(database, destination_of(settings), stamps_of_files(settings), remember=False)
 
 
 def _client(settings: Settings, url: str) -> AdsApiClient:

@@ -7,14 +7,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import dagster as dg
+from dagster.components.definitions import LazyDefinitions
 
 from xcapi_dagster.assets import INSTANCE_TAG
 from xcapi_dagster.delivery.lease import is_gone, this_process
 from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.metadata import WITHOUT_TIME
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.settings import Settings
 
@@ -35,6 +37,7 @@ class Ran:
     counts: dict[str, Counts]
     failures: tuple[str, ...]
     failed_checks: tuple[str, ...]
+    without_time: int = 0  # orders that belong to no partition
 
     @property
     def is_done(self) -> bool:
@@ -84,14 +87,15 @@ class Project:
             run_config=_QUIET,
         )
         report = dg.AssetKey([self._name, "rejection_report"])
-        return Ran(_counts(result, report), tuple(_failures(result)), tuple(_failed_checks(result)))
+        failed, unchecked = tuple(_failures(result)), tuple(_failed_checks(result))
+        return Ran(_counts(result, report), failed, unchecked, _without_time(result))
 
 
 def _load(module: str) -> dg.Definitions:
     """The definitions in ``module``; what a component found wrong with the settings is told as such."""
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` and Dagster's own commands do
     try:
-        definitions = getattr(importlib.import_module(module), "defs", None)
+        definitions = _definitions_in(importlib.import_module(module))
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"-m {module}: there is no module {error.name}") from None
     except Exception as error:
@@ -101,9 +105,18 @@ def _load(module: str) -> dg.Definitions:
         if cause:
             raise cause from None
         raise
-    if not isinstance(definitions, dg.Definitions):
+    if definitions is None:
         raise ConfigurationError(f"-m {module}: the module has no `defs` that are Dagster definitions")
     return definitions
+
+
+def _definitions_in(module: ModuleType) -> dg.Definitions | None:
+    """The module's `defs`, else what a function decorated with `@dg.definitions` gives; None where there are none."""
+    found = [value for value in vars(module).values() if isinstance(value, dg.Definitions | LazyDefinitions)]
+    definitions = getattr(module, "defs", found[0] if found else None)
+    if isinstance(definitions, LazyDefinitions):
+        definitions = definitions()
+    return definitions if isinstance(definitions, dg.Definitions) else None
 
 
 def dagster_instance(settings: Settings) -> dg.DagsterInstance:
@@ -156,6 +169,12 @@ def _counts(result: dg.ExecuteInProcessResult, report: dg.AssetKey) -> dict[str,
         if told.asset_key == report and told.partition is not None:
             counts[told.partition] = Counts(**{name: _number(told.metadata[name]) for name in names})
     return counts
+
+
+def _without_time(result: dg.ExecuteInProcessResult) -> int:
+    """How many orders the warehouse has that belong to no partition, as the conversions' materializations say."""
+    told = [event.materialization.metadata.get(WITHOUT_TIME) for event in result.get_asset_materialization_events()]
+    return max((_number(number) for number in told if number), default=0)
 
 
 def _number(value: Any) -> int:

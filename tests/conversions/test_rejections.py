@@ -37,6 +37,8 @@ def test_a_rejection_in_full(rules: Any, order: dict[str, Any]) -> None:
             "fix": REASONS["email_invalid"].fix,
             "value": Decimal("12.5"),
             "currency": "EUR",
+            "event_id": "o87ne",
+            "conversion_id": "B-2",
         }
     ]
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from xcapi_dagster.delivery.database import Database, _configure_sqlite, check_ledger_url
-from xcapi_dagster.errors import ConfigurationError, LedgerError
+from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.engines import _configure_sqlite, check_ledger_url
+from xcapi_dagster.errors import ConfigurationError, DeliveryHaltedError, LedgerError
 
 Query = Callable[..., list[Any]]
 
@@ -45,10 +47,10 @@ def mode(path: Path) -> int:
 def test_a_new_ledger_has_this_schema_version_and_a_salt_of_its_own(
     ledger_url: str, query: Query, connect: Connect
 ) -> None:
-    """On first use the tables are made, at schema version 1, with 16 random bytes; later uses find them."""
+    """On first use the tables are made, at schema version 2, with 16 random bytes; later uses find them."""
     first, again = connect(ledger_url), connect(ledger_url)
     facts = dict(query(ledger_url, "SELECT name, value FROM meta"))
-    assert facts["schema_version"] == "1"
+    assert facts["schema_version"] == "2"
     assert first.salt == again.salt == bytes.fromhex(facts["salt"])
     assert len(first.salt) == 16
 
@@ -88,7 +90,7 @@ def test_a_newer_schema_is_refused(ledger_url: str, query: Query, connect: Conne
     """What a newer version of this package wrote is neither read nor changed, and the message names both versions."""
     connect(ledger_url).close()
     query(ledger_url, "UPDATE meta SET value = '99' WHERE name = 'schema_version'")
-    with pytest.raises(LedgerError, match=r"version 99.*reads 1"):
+    with pytest.raises(LedgerError, match=r"version 99.*reads 2"):
         Database(ledger_url)
 
 
@@ -183,7 +185,7 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
     """A damaged or foreign file is reported and stays as it is."""
     path = tmp_path / "ledger.db"
     path.write_bytes(b"orders,of,last,week\n" * 300)
-    with pytest.raises(LedgerError, match="not a database"):
+    with pytest.raises(LedgerError, match="damaged or no SQLite database"):
         Database(f"sqlite:///{path}")
     assert path.read_bytes() == b"orders,of,last,week\n" * 300
 
@@ -288,3 +290,49 @@ def test_nobody_waits_for_ever_on_postgresql(postgresql_ledger_url: str, connect
     with database.transaction() as connection:
         for setting in ("lock_timeout", "idle_in_transaction_session_timeout"):
             assert connection.exec_driver_sql(f"SHOW {setting}").scalar_one() == "1min"
+
+
+def in_threads(database: Database, works: Sequence[Callable[[sa.Connection], Any]]) -> list[Any]:
+    """What each work returns or raises, all of them asked for while another transaction is under way."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        with database.transaction():
+            asked = [pool.submit(database.grouped, work) for work in works]
+            while len(database._waiting) < len(works):  # all of them wait for this transaction
+                assert not any(each.done() for each in asked)
+        return [each.exception() or each.result() for each in asked]
+
+
+def test_works_that_wait_share_a_commit(ledger_url: str, connect: Connect) -> None:
+    """Each returns what it made, all of it durable, in one transaction."""
+    database = connect(ledger_url)
+    commits: list[int] = []
+    sa.event.listen(database._engine, "commit", lambda _: commits.append(1))
+    assert sorted(in_threads(database, [database.next_revision] * 8)) == list(range(1, 9))
+    assert len(commits) == 2  # the one that was waited for, and theirs
+    assert connect(ledger_url).stamp().revision == 8
+
+
+def test_a_refusal_disturbs_no_other_work(ledger_url: str, connect: Connect) -> None:
+    """Work that may not be done says so to who asked for it; the others' is kept."""
+    database = connect(ledger_url)
+
+    def refused(_: sa.Connection) -> int:
+        raise DeliveryHaltedError("the lease is lost")
+
+    one, two, three = in_threads(database, [database.next_revision, refused, database.next_revision])
+    assert sorted([one, three]) == [1, 2]
+    assert isinstance(two, DeliveryHaltedError)
+    assert connect(ledger_url).stamp().revision == 2
+
+
+def test_a_failure_undoes_all_and_all_are_told(ledger_url: str, connect: Connect) -> None:
+    """Nobody takes for durable what is not."""
+    database = connect(ledger_url)
+
+    def fails(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("SELECT * FROM no_such_table")
+
+    told = in_threads(database, [database.next_revision, fails, database.next_revision])
+    assert [type(each) for each in told] == [LedgerError] * 3
+    assert connect(ledger_url).stamp().revision == 0
+    assert database.grouped(database.next_revision) == 1

@@ -23,7 +23,7 @@ Event = Callable[..., dict[str, Any]]
 MakeEvents = Callable[[Sequence[dict[str, Any]]], Events]
 MakeBatch = Callable[..., Batch]
 
-REQUEST = Request(id=7, state="in_flight", run_id="r", owner_id=1, size=4, first_sent_at=NOW - 1)
+REQUEST = Request(id=7, state="in_flight", partition="p", run_id="r", owner_id=1, size=4, first_sent_at=NOW - 1)
 
 
 @pytest.fixture

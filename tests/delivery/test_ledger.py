@@ -484,7 +484,9 @@ def test_a_look_up_never_misses_what_was_settled(sqlite_url: str, open_ledger: O
     watcher = threading.Thread(target=watch)
     watcher.start()
     for request_id, part in enumerate(np.array_split(keys, 400), start=10):
-        settled = Request(id=request_id, state="accepted", run_id="r", owner_id=1, size=len(part), first_sent_at=0.0)
+        settled = Request(
+            id=request_id, state="accepted", partition="p", run_id="r", owner_id=1, size=len(part), first_sent_at=0.0
+        )
         ledger.memory.settle(settled, part, fingerprints_of(part), [])
     is_over.set()
     watcher.join()

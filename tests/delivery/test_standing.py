@@ -42,6 +42,7 @@ class History:
         request = Request(
             id=next(self._ids),
             state=state,
+            partition="p",
             run_id=run,
             owner_id=1,
             size=len(keys),
@@ -59,7 +60,14 @@ class History:
         """One more request, which was refused because of the conversion, or of a group with it."""
         request_id = next(self._ids)
         request = Request(
-            id=request_id, state="refused", run_id="r", owner_id=1, size=1, first_sent_at=NOW - HOUR, http_status=400
+            id=request_id,
+            state="refused",
+            partition="p",
+            run_id="r",
+            owner_id=1,
+            size=1,
+            first_sent_at=NOW - HOUR,
+            http_status=400,
         )
         code = {"rejected": "api_hashed_email", "suspected": "api_unrecognised", "grouped": "api_group_held"}[state]
         ruling = Verdict(

@@ -2,6 +2,8 @@
 
 import heapq
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from xcapi_dagster.delivery.keys import KEY, Keys
 from xcapi_dagster.delivery.ledger import Claim, Ledger, Wait
 from xcapi_dagster.delivery.records import Settlement
 from xcapi_dagster.delivery.throttle import Limits
+from xcapi_dagster.sandbox import Sandbox
 
 OpenLedger = Callable[..., Ledger]
 
@@ -298,3 +301,60 @@ def test_the_dead_do_not_use_up_the_limit(
         clock.now += 200
         alive._lease.prolong()
     assert isinstance(try_to_claim(alive, 500), Claim)
+
+
+_SEND = """
+import sys, time
+import numpy as np
+from xcapi_dagster.ads_api.auth import PixelToken
+from xcapi_dagster.ads_api.client import AdsApiClient
+from xcapi_dagster.conversions.payload import Events
+from xcapi_dagster.delivery.batch import Chunk
+from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.deliver import Delivery, Terms
+from xcapi_dagster.delivery.ledger import Ledger
+from xcapi_dagster.delivery.standing import Policy
+from xcapi_dagster.delivery.throttle import Limits
+from xcapi_dagster.sandbox import DEMO_ACCOUNT_ID, DEMO_EVENT_ID, DEMO_PIXEL_ID, DEMO_PIXEL_TOKEN
+
+url, api_url, name = sys.argv[1:]
+ids = [f"{name}-{number}" for number in range(60)]
+texts = [
+    b'{"conversion_time":"2026-11-20T10:00:00.000Z","event_id":"%s","identifiers":[{"twclid":"c"}],"conversion_id":"%s"},'
+    % (DEMO_EVENT_ID.encode(), each.encode())
+    for each in ids
+]
+
+def render(positions):
+    some = [texts[position] for position in positions]
+    return Events(memoryview(b"".join(some)), np.cumsum([0, *map(len, some)], dtype=np.int64))
+
+limits = Limits(events=40, requests=6, window=1.5, request_window=0.5)
+ledger = Ledger(Database(url), account="loopback|a", scope="loopback|p", run_id=name, limits=limits)
+client = AdsApiClient(api_url, "12", DEMO_PIXEL_ID, PixelToken(DEMO_PIXEL_TOKEN), account_id=DEMO_ACCOUNT_ID)
+with ledger:
+    delivery = Delivery(ledger, client, Terms(Policy("resend", False), DEMO_EVENT_ID, senders=2))
+    for start in range(0, 60, 10):
+        some = np.arange(start, start + 10)
+        chunk = Chunk(
+            ledger.keys([DEMO_EVENT_ID] * 10, [ids[position] for position in some]),
+            np.full(10, 1 << 56, np.uint64),
+            np.full(10, int(time.time() * 1000)),
+            lambda positions, some=some: render(some[positions]),
+        )
+        delivery.deliver("p", [chunk])
+    assert delivery.halted is None, delivery.halted
+"""
+
+
+@pytest.mark.slow
+def test_four_processes_stay_within_the_limits_as_the_server_sees_them(ledger_url: str) -> None:
+    """240 conversions of four real processes: whichever window the server looks at, neither limit is exceeded."""
+    with Sandbox() as sandbox:
+        command = [sys.executable, "-W", "ignore", "-c", _SEND, ledger_url, sandbox.url]
+        processes = [subprocess.Popen([*command, f"run-{n}"]) for n in range(4)]
+        assert [process.wait(timeout=300) for process in processes] == [0, 0, 0, 0]
+        counted = [Counted(each.received_at, each.conversions) for each in sandbox.requests]
+    assert sum(each.events for each in counted) == 240
+    assert most_in_any(1.5, counted, lambda each: each.events) <= 40
+    assert most_in_any(0.5, counted, lambda _: 1) <= 6

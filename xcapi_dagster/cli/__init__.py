@@ -14,6 +14,8 @@ from xcapi_dagster.errors import ConfigurationError, XConversionsError
 _MODULES: Mapping[str, str] = {
     "demo": "demo",
     "sync": "sync",
+    "held": "held",
+    "ledger": "ledger",
     "sandbox": "sandbox",
 }
 

@@ -51,6 +51,8 @@ def tell(outcomes: Sequence[Ran], settings: Settings, *, as_json: bool) -> None:
         output = Console()
         output.print(_table(counts), width=output.width if output.is_terminal else max(output.width, 160))
         told.print(f"Files: {settings.output_url}/{settings.name}", soft_wrap=True)
+    if without_time := max((ran.without_time for ran in outcomes), default=0):
+        click.echo(f"xcapi: {without_time} orders have no ordered_at that can be read: no partition has them", err=True)
     for ran in outcomes:
         for failure in (*ran.failures, *ran.failed_checks):
             click.echo(f"xcapi: {failure}", err=True)

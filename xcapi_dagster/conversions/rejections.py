@@ -19,6 +19,7 @@ Positions = npt.NDArray[np.intp]
 
 _HEXADECIMAL = "^[0-9a-fA-F]{32,}$"  # MD5 has 32, SHA-1 has 40
 _TYPE_CHARACTERS = 100
+_ABOUT = ["order_id", "ordered_at", "value", "currency", "event_id", "conversion_id"]
 
 # What a text is made of may be told, the text itself never.
 _MADE_OF = {
@@ -41,7 +42,7 @@ def to_rejections(
         return REJECTIONS.empty_table()
     found = pa.concat_tables(reasons).combine_chunks()
     found = found.take(pc.sort_indices(found["position"]))  # a stable sort
-    about = orders.select(["order_id", "ordered_at", "value", "currency"]).take(found["position"])
+    about = orders.select(_ABOUT).take(found["position"])
     is_currency = pc.is_in(about["currency"], pa.array(CURRENCIES))
     columns = {
         "row": rows.take(found["position"]),
@@ -49,6 +50,8 @@ def to_rejections(
         "conversion_time": to_milliseconds(about["ordered_at"]),
         "value": about["value"],
         "currency": pc.if_else(is_currency, about["currency"], None),
+        "event_id": about["event_id"],
+        "conversion_id": about["conversion_id"],
     } | {name: found[name] for name in found.column_names}
     return Rejections.prove(pa.table({name: columns[name] for name in REJECTIONS.names}, schema=REJECTIONS))
 

@@ -88,7 +88,7 @@ REJECTIONS = pa.schema(
         ("conversion_time", MILLISECONDS),
         *_texts("stage", "severity", "reason_code", "column", "detail", "fix"),
         ("value", AMOUNT),
-        ("currency", pa.string()),
+        *_texts("currency", "event_id", "conversion_id"),
     ],
     metadata=_VERSION,
 )
@@ -110,7 +110,7 @@ UPLOAD_RESULTS = pa.schema(
 
 REJECTION_REPORT = pa.schema(
     [
-        *(field for field in REJECTIONS if field.name != "row"),
+        *(field for field in REJECTIONS if field.name not in ("row", "event_id", "conversion_id")),
         ("isolated_by", pa.string()),
         ("request_id", pa.int64()),
         ("debug_id", pa.string()),

@@ -50,6 +50,7 @@ class Batch:
     fingerprints: Fingerprints
     known: NDArray[np.uint32]  # the request last heard of each conversion when this batch was made
     parent: Request | None = None
+    may_be_late: bool = False  # an operator wants them sent, however long ago they first were
     attempts: int = 0
     throttled: int = 0
     waited: float = 0.0  # seconds, because X asked for it

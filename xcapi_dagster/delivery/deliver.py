@@ -117,9 +117,9 @@ class Delivery:
             todo = np.flatnonzero(known.standing == standing)
             size = min(largest, GROUP_SIZE) if standing == Standing.GROUPED else largest
             for request_id, part in originals(known.known.requests, todo):
-                parent = memory.requests.get(request_id)
+                parent = memory.requests.get(request_id) if standing != Standing.NEW else None
                 for batch in batches(chunk.render(part), chunk, part, known.known.heard, size):
-                    yield replace(batch, parent=parent)
+                    yield replace(batch, parent=parent, may_be_late=standing == Standing.RELEASED)
 
     def _send(self, partition: str, batch: Batch) -> None:
         """One batch to its end; what goes wrong on the way stops all senders."""
@@ -153,6 +153,7 @@ class Delivery:
                 batch.known,
                 parent=batch.parent,
                 share=self._terms.share,
+                may_be_late=batch.may_be_late,
             )
             if not isinstance(leave, Wait):
                 return leave

@@ -1,6 +1,6 @@
 """Who a conversion is (its key) and a compact index from keys to the request that last concerned them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xcapi_dagster.contract import short_event_id
 from xcapi_dagster.conversions.hashing import KEY, Fingerprints, Keys
 
-__all__ = ["KEY", "Fingerprints", "Found", "KeyIndex", "Keys", "conversion_keys"]
+__all__ = ["KEY", "Entries", "Fingerprints", "Found", "KeyIndex", "Keys", "conversion_keys"]
 
 _MERGE_RATIO = 4  # a segment is merged into its elder when that is less than so many times larger
 
@@ -33,6 +33,18 @@ def conversion_keys(salt: bytes, scope: str, event_ids: Sequence[str], conversio
     return np.frombuffer(bytes(digests), KEY)
 
 
+class Entries(NamedTuple):
+    """Keys, the fingerprints that were sent with them and the requests that answer for them, a column each."""
+
+    keys: Keys
+    fingerprints: Fingerprints
+    requests: NDArray[np.uint32]
+
+    def where(self, mask: NDArray[np.bool_]) -> "Entries":
+        """Those for which the mask is true."""
+        return Entries(self.keys[mask], self.fingerprints[mask], self.requests[mask])
+
+
 class Found(NamedTuple):
     """What the index holds for some keys: the request of each (0: none) and the fingerprint that was sent."""
 
@@ -48,7 +60,7 @@ class Segment(NamedTuple):
     fingerprints: Fingerprints
     requests: NDArray[np.uint32]
 
-    def at(self, order: NDArray[np.intp]) -> "Segment":
+    def at(self, order: NDArray[np.intp] | slice) -> "Segment":
         """The entries at these positions, in this order."""
         return Segment(self.high[order], self.low[order], self.fingerprints[order], self.requests[order])
 
@@ -76,6 +88,24 @@ class KeyIndex:
         """Entries held; a key that was added twice may count twice."""
         return sum(len(segment.high) for segment in self._segments)
 
+    @classmethod
+    def loaded(cls, parts: Iterable[Entries], size: int) -> "KeyIndex":
+        """An index of ``parts``, of ``size`` entries in all; of a key that is given twice, the later entry counts.
+
+        Sorted once and column by column, since millions of entries are held in memory but once this way.
+        """
+        high, low, fps = (np.empty(size, np.uint64) for _ in range(3))
+        whole = Segment(high, low, fps, np.empty(size, np.uint32))
+        end = 0
+        for keys, fingerprints, requests in parts:
+            here = slice(end, end := end + len(keys))
+            whole.high[here], whole.low[here] = _halves(keys)
+            whole.fingerprints[here], whole.requests[here] = fingerprints, requests
+        index = cls()
+        if end:
+            index._segments.append(_sorted_in_place(whole.at(slice(0, end))))
+        return index
+
     def add(self, keys: Keys, fingerprints: Fingerprints, requests: NDArray[np.uint32]) -> None:
         """Let each key point to its request; of a key that is given twice, the later entry counts."""
         if len(keys) == 0:
@@ -99,6 +129,16 @@ class KeyIndex:
             fingerprints[order[positions]] = segment.fingerprints[entries]
         return Found(requests, fingerprints)
 
+    def of_requests(self, requests: NDArray[np.uint32]) -> Entries:
+        """The keys of which one of ``requests`` is the latest."""
+        parts = [segment.at(np.flatnonzero(np.isin(segment.requests, requests))) for segment in self._segments]
+        if not parts:
+            return Entries(np.empty(0, KEY), np.empty(0, np.uint64), np.empty(0, np.uint32))
+        high, low, fingerprints, found = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        keys = np.empty(len(high), KEY)
+        keys["high"], keys["low"] = high, low
+        return Entries(keys, fingerprints, found).where(self.find(keys).requests == found)
+
 
 def _halves(keys: Keys) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     return keys["high"].astype(np.uint64), keys["low"].astype(np.uint64)
@@ -106,10 +146,22 @@ def _halves(keys: Keys) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 def _sorted(entries: Segment) -> Segment:
     """By key, the last entry of each key alone."""
-    ordered = entries.at(np.argsort(entries.high, kind="stable"))
+    return _distinct(entries.at(np.argsort(entries.high, kind="stable")))
+
+
+def _sorted_in_place(entries: Segment) -> Segment:
+    """As `_sorted`, in the memory of ``entries`` and one more column."""
+    order = np.argsort(entries.high, kind="stable")
+    for column in entries:
+        column[:] = column[order]
+    return _distinct(entries)
+
+
+def _distinct(ordered: Segment) -> Segment:
+    """The last entry of each key, of entries in the stable order of their upper halves."""
     if (ordered.high[1:] != ordered.high[:-1]).all():
         return ordered
-    ordered = entries.at(np.lexsort((entries.low, entries.high)))
+    ordered = ordered.at(np.lexsort((ordered.low, ordered.high)))
     changes = (ordered.high[1:] != ordered.high[:-1]) | (ordered.low[1:] != ordered.low[:-1])
     return ordered.at(np.flatnonzero(np.append(changes, True)))
 

@@ -4,31 +4,25 @@ A request is claimed in one durable transaction, with its conversions' keys, the
 its share of the limit, before it is sent; a second transaction settles it. Any other order loses rows or doubles them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection
 
 from xcapi_dagster.contract import MAX_CONVERSIONS_PER_REQUEST
-from xcapi_dagster.delivery import throttle
-from xcapi_dagster.delivery.database import Database
-from xcapi_dagster.delivery.keys import Fingerprints, Keys, conversion_keys
+from xcapi_dagster.delivery import journal, throttle
+from xcapi_dagster.delivery.database import Database, Stamp
+from xcapi_dagster.delivery.keys import Entries, Fingerprints, Keys, conversion_keys
 from xcapi_dagster.delivery.lease import Heartbeat, Lease, in_flight_of_the_dead, uptime
 from xcapi_dagster.delivery.memory import Memory
-from xcapi_dagster.delivery.records import Request, Settlement, Verdict, columns_of
+from xcapi_dagster.delivery.records import Request, RequestState, Settlement
 from xcapi_dagster.delivery.standing import HORIZON_SECONDS
-from xcapi_dagster.delivery.tables import request, verdict
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import LedgerError
-
-_TOLD = (
-    "id", "parent_id", "run_id", "state", "size", "http_status", "debug_id", "first_sent_at", "claimed_at",
-    "settled_at", "message",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +91,10 @@ class Ledger:
         """Seconds since 1970 by the ledger's clock."""
         return self._database.now()
 
+    def stamp(self) -> Stamp:
+        """Which ledger this is, and its latest change."""
+        return self._database.stamp()
+
     def keys(self, event_ids: Sequence[str], conversion_ids: Sequence[str]) -> Keys:
         """The keys of these conversions in this ledger."""
         return conversion_keys(self._database.salt, self._scope, event_ids, conversion_ids)
@@ -126,117 +124,157 @@ class Ledger:
         *,
         parent: Request | None,
         share: float,
+        may_be_late: bool = False,
     ) -> Claim | Wait:
         """Leave to send these conversions in one request, or how long to wait for it.
 
         Kept are the conversions of which nothing new was heard: what was ``known`` is still so. None is when
-        ``parent`` was first sent too long ago. When none is kept, nothing was written. Raises DeliveryHaltedError
-        when the lease was lost.
+        ``parent`` was first sent too long ago, unless that does not matter. When none is kept, nothing was written.
+        Raises DeliveryHaltedError when the lease was lost.
         """
-        with self._database.transaction() as connection:
+
+        def work(connection: Connection) -> Claim | Wait:
             now = self._database.now(connection)
             self._lease.check(now)
             self._catch_up(connection)
-            is_late = parent is not None and now - parent.first_sent_at >= HORIZON_SECONDS
+            is_late = parent is not None and not may_be_late and now - parent.first_sent_at >= HORIZON_SECONDS
             kept = np.flatnonzero((self.memory.look_up(keys).heard == known) & (not is_late))
             if len(kept) == 0:
                 return Claim(None, kept)
             limits = self._limits.shared(share)
-            wait = throttle.seconds_to_wait(connection, self._account, len(kept), limits, now)
+            wait = throttle.reserve(connection, self._account, len(kept), limits, now)
             if wait > 0:
                 self._give_up_the_dead(connection, now)  # what they had in flight may be what is waited for
                 return Wait(wait)
-            claimed = self._insert(connection, partition, keys[kept], fingerprints[kept], parent, now)
+            first_sent_at = min(now, parent.first_sent_at) if parent else now
+            claimed = self._write(
+                connection, "in_flight", partition, keys[kept], fingerprints[kept], parent, first_sent_at, now
+            )
             self.memory.claim(claimed, keys[kept])
             return Claim(claimed, kept)
+
+        return self._database.grouped(work)
 
     def settle(self, claimed: Request, keys: Keys, fingerprints: Fingerprints, settlement: Settlement) -> None:
         """Record what became of a request; from here on the ledger answers for its conversions.
 
         When this run's lease was lost meanwhile and the request is unknown to all, only a certain outcome changes that.
         """
-        state = settlement.state
-        is_certain = state in ("accepted", "held")
-        open_states = ("in_flight", "unknown") if is_certain else ("in_flight",)
-        with self._database.transaction() as connection:
-            now = self._database.now(connection)
-            revision = self._database.next_revision(connection)
-            values = {"state": state, "settled_at": now, "revision": revision, "message": settlement.message}
-            values |= {"http_status": settlement.http_status, "debug_id": settlement.debug_id}
-            is_open = (request.c.id == claimed.id) & request.c.state.in_(open_states)
-            if connection.execute(update(request).where(is_open).values(values)).rowcount == 0:
-                state = "unknown"
-            self._rule(connection, keys, settlement.verdicts, revision)
+
+        def work(connection: Connection) -> Request:
+            now, revision = self._database.now(connection), self._next_revision(connection)
+            state = journal.settle(connection, claimed.id, settlement, revision=revision, now=now)
+            journal.rule(connection, self._scope, keys, settlement.verdicts, revision=revision)
             throttle.spend(connection, self._account, claimed.size, self._limits, now)
             throttle.learn(connection, self._account, settlement.requests_left, settlement.resets_in, now)
             if settlement.blocked_for is not None:
                 throttle.block(connection, self._account, now + settlement.blocked_for)
-        status, debug_id = settlement.http_status, settlement.debug_id
-        settled = replace(claimed, state=state, settled_at=now, http_status=status, debug_id=debug_id)
+            status, debug_id, message = settlement.http_status, settlement.debug_id, settlement.message
+            return replace(claimed, state=state, settled_at=now, http_status=status, debug_id=debug_id, message=message)
+
+        settled = self._database.grouped(work)
         self.memory.settle(settled, keys, fingerprints, settlement.verdicts)
+
+    def overrule(self, doubtful: Entries, state: RequestState, *, by: str, why: str) -> int:
+        """Let ``state`` stand for these conversions in place of what became of their requests; nothing is sent.
+
+        Returns of how many: what was heard of the others meanwhile stands. ``by`` and ``why`` are kept.
+        """
+        overruled = 0
+        with self._database.transaction() as connection:
+            self._catch_up(connection)
+            is_still_so = self.memory.look_up(doubtful.keys).heard == doubtful.requests
+            for request_id in np.unique(doubtful.requests[is_still_so]).tolist():
+                these = is_still_so & (doubtful.requests == request_id)
+                parent = self.memory.requests[request_id]
+                self._decide(connection, state, doubtful.where(these), parent.partition, parent, by=by, why=why)
+                overruled += int(these.sum())
+        return overruled
+
+    def adopt(self, partition: str, keys: Keys, state: RequestState, *, by: str, why: str) -> None:
+        """Learn from elsewhere that conversions of ``partition`` are in ``state``, as if a request had told so.
+
+        They count as unchanged, since nothing is known of what was sent.
+        """
+        with self._database.transaction() as connection:
+            for start in range(0, len(keys), MAX_CONVERSIONS_PER_REQUEST):
+                part = keys[start : start + MAX_CONVERSIONS_PER_REQUEST]
+                learned = Entries(part, np.zeros(len(part), np.uint64), np.zeros(len(part), np.uint32))
+                self._decide(connection, state, learned, partition, parent=None, by=by, why=why)
 
     def requests_of(self, partition: str) -> list[dict[str, Any]]:
         """Every request that carried conversions of ``partition``, oldest first, by the ledger's names of columns."""
-        told = [request.c[name] for name in _TOLD]
-        of_partition = (request.c.scope == self._scope) & (request.c.partition == partition)
         with self._database.transaction() as connection:
-            rows = connection.execute(select(*told).where(of_partition).order_by(request.c.id))
-            return [dict(row) for row in rows.mappings()]
+            return journal.of_partition(connection, self._scope, partition)
 
-    def _insert(
+    def _decide(
         self,
         connection: Connection,
+        state: RequestState,
+        entries: Entries,
+        partition: str,
+        parent: Request | None,
+        *,
+        by: str,
+        why: str,
+    ) -> None:
+        """Write down a state that no answer of X's led to."""
+        now = self._database.now(connection)
+        keys, fingerprints, _ = entries
+        first_sent_at = parent.first_sent_at if parent else now
+        told = {"settled_at": now, "message": why, "decided_by": by}
+        decided = self._write(connection, state, partition, keys, fingerprints, parent, first_sent_at, now, **told)
+        self.memory.settle(decided, keys, fingerprints, ())
+
+    def _write(
+        self,
+        connection: Connection,
+        state: RequestState,
         partition: str,
         keys: Keys,
         fingerprints: Fingerprints,
         parent: Request | None,
+        first_sent_at: float,
         now: float,
+        **told: Any,
     ) -> Request:
-        first_sent_at = min(now, parent.first_sent_at) if parent else now
-        row = {
-            "account": self._account,
-            "scope": self._scope,
+        values = {
+            "state": state,
             "partition": partition,
             "run_id": self.run_id,
             "owner_id": self._lease.owner_id,
-            "parent_id": parent.id if parent else None,
-            "revision": self._database.next_revision(connection),
-            "state": "in_flight",
             "size": len(keys),
+            "first_sent_at": first_sent_at,
+            **told,
+        }
+        row = values | {
+            "account": self._account,
+            "scope": self._scope,
+            "parent_id": parent.id if parent else None,
+            "revision": self._next_revision(connection),
             "keys": keys.tobytes(),
             "fingerprints": fingerprints.tobytes(),
-            "first_sent_at": first_sent_at,
             "claimed_at": now,
         }
-        request_id = connection.execute(insert(request).values(row).returning(request.c.id)).scalar_one()
-        throttle.take_one(connection, self._account)
-        return Request(
-            id=request_id,
-            state="in_flight",
-            run_id=self.run_id,
-            owner_id=self._lease.owner_id,
-            size=len(keys),
-            first_sent_at=first_sent_at,
-        )
-
-    def _rule(self, connection: Connection, keys: Keys, verdicts: Iterable[tuple[int, Verdict]], revision: int) -> None:
-        rows = [
-            {"revision": revision, "scope": self._scope, "key": keys[position].tobytes(), **columns_of(ruling)}
-            for position, ruling in verdicts
-        ]
-        if rows:
-            connection.execute(insert(verdict), rows)
+        return Request(id=journal.write(connection, row), **values)
 
     def _catch_up(self, connection: Connection) -> None:
-        self.memory.catch_up(connection, self._database.revision(connection), self._lease.owner_id)
+        revision = self._database.revision(connection)
+        if revision != self.memory.revision:
+            self.memory.catch_up(connection, revision, self._lease.owner_id)
+
+    def _next_revision(self, connection: Connection) -> int:
+        """The number of a change of this run's own, which it need not be told of."""
+        revision = self._database.next_revision(connection)
+        if revision == self.memory.revision + 1:
+            self.memory.revision = revision
+        return revision
 
     def _give_up_the_dead(self, connection: Connection, now: float) -> None:
-        """Requests in flight whose owner is gone were possibly sent: they are unknown, never pending."""
         dead = in_flight_of_the_dead(connection, self._account, self._scope, now)
         if not dead:
             return
         revision = self._database.next_revision(connection)
-        values = {"state": "unknown", "settled_at": now, "revision": revision, "message": "the run that sent it ended"}
-        connection.execute(update(request).where(request.c.id.in_([row.id for row in dead])).values(values))
+        journal.give_up(connection, [row.id for row in dead], revision=revision, now=now)
         for row in dead:
             throttle.spend(connection, row.account, row.size, self._limits, now)

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
-from xcapi_dagster.delivery.keys import KEY, Fingerprints, KeyIndex, Keys
-from xcapi_dagster.delivery.records import Request, Verdict, request_of, verdict_of
+from xcapi_dagster.delivery.keys import KEY, Entries, Fingerprints, KeyIndex, Keys
+from xcapi_dagster.delivery.records import Request, RequestState, Verdict, request_of, verdict_of
 from xcapi_dagster.delivery.tables import request, verdict
 
 # The requests that say something of their conversions; of the others only their children or verdicts do.
-_TELLING = ("accepted", "unknown", "held")
+_TELLING = ("accepted", "unknown", "held", "lost", "resend")
 _ROWS_AT_ONCE = 1000
 
 
@@ -43,28 +43,42 @@ class Memory:
         self._index = KeyIndex()
         self._in_flight: dict[int, Keys] = {}
         self._verdicts: dict[bytes, Verdict] = {}
-        self._revision = -1
-        self.last_accepted = 0  # the latest of all accepted requests
+        self.revision = -1  # of the ledger, up to which this knows everything
+        self.last_accepted = 0  # the latest of all requests that X accepted
         self.requests: dict[int, Request] = {}
 
     def catch_up(self, connection: Connection, revision: int, owner_id: int) -> None:
         """Learn what was changed since the last time by anyone but ``owner_id``, up to ``revision``."""
-        changed = connection.execute(
-            select(request)
-            .where(request.c.scope == self._scope, request.c.revision > self._revision, request.c.owner_id != owner_id)
-            .order_by(request.c.id)
-        )
-        for rows in changed.partitions(_ROWS_AT_ONCE):
-            with self._lock:
-                self._learn(rows)
+        if self.revision < 0:
+            self._load(connection)
+        else:
+            changed = connection.execute(
+                select(request)
+                .where(request.c.scope == self._scope, request.c.revision > self.revision)
+                .where(request.c.owner_id != owner_id)
+                .order_by(request.c.id)
+            )
+            for rows in changed.partitions(_ROWS_AT_ONCE):
+                with self._lock:
+                    self._learn(rows)
         ruled = connection.execute(
             select(verdict)
-            .where(verdict.c.scope == self._scope, verdict.c.revision > self._revision)
+            .where(verdict.c.scope == self._scope, verdict.c.revision > self.revision)
             .order_by(verdict.c.id)
         ).all()
         with self._lock:
             self._verdicts |= {row.key: verdict_of(row) for row in ruled}
-            self._revision = revision
+            self.revision = revision
+
+    def _load(self, connection: Connection) -> None:
+        """Learn everything for the first time."""
+        of_scope = request.c.scope == self._scope
+        told = request.c.state.in_(_TELLING)
+        size = connection.execute(select(func.coalesce(func.sum(request.c.size), 0)).where(of_scope, told)).scalar_one()
+        stream = connection.execution_options(yield_per=_ROWS_AT_ONCE)
+        rows = stream.execute(select(request).where(of_scope).order_by(request.c.id)).partitions()
+        with self._lock:
+            self._index = KeyIndex.loaded(map(self._note, rows), int(size))
 
     def claim(self, claimed: Request, keys: Keys) -> None:
         """Take in one of this run's own requests."""
@@ -101,7 +115,29 @@ class Memory:
         verdicts = enumerate(self._verdicts.get(key.tobytes()) for key in keys)
         return {at: ruling for at, ruling in verdicts if ruling and ruling.request_id > requests[at]}
 
+    def are_in_doubt(self, requests: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Which of these requests, 0 for none, are unknown or held."""
+        ids, which = np.unique(requests, return_inverse=True)
+        told = [self.requests.get(request_id) for request_id in ids.tolist()]
+        in_doubt = [each is not None and each.state in ("unknown", "held") for each in told]
+        return np.array(in_doubt, np.bool_)[which]
+
+    def entries_of(self, *states: RequestState, partition: str | None = None) -> Entries:
+        """The conversions, of one partition or all, whose latest request is in one of ``states``."""
+        with self._lock:
+            told = [
+                each.id
+                for each in self.requests.values()
+                if each.state in states and partition in (None, each.partition)
+            ]
+            return self._index.of_requests(np.array(told, np.uint32))
+
     def _learn(self, rows: Sequence[Row[Any]]) -> None:
+        keys, fingerprints, requests = self._note(rows)
+        self._tell(keys, fingerprints, requests)
+
+    def _note(self, rows: Sequence[Row[Any]]) -> Entries:
+        """Remember the requests themselves; returns what they say of their conversions."""
         for row in rows:
             self._remember(request_of(row))
             if row.state == "in_flight":
@@ -109,16 +145,15 @@ class Memory:
             else:
                 self._in_flight.pop(row.id, None)
         told = [row for row in rows if row.state in _TELLING]
-        if told:
-            self._tell(
-                np.frombuffer(b"".join(row.keys for row in told), KEY),
-                np.frombuffer(b"".join(row.fingerprints for row in told), np.uint64),
-                np.repeat(np.array([row.id for row in told], np.uint32), [row.size for row in told]),
-            )
+        return Entries(
+            np.frombuffer(b"".join(row.keys for row in told), KEY),
+            np.frombuffer(b"".join(row.fingerprints for row in told), np.uint64),
+            np.repeat(np.array([row.id for row in told], np.uint32), [row.size for row in told]),
+        )
 
     def _remember(self, told: Request) -> None:
         self.requests[told.id] = told
-        if told.state == "accepted":
+        if told.state == "accepted" and told.decided_by is None:
             self.last_accepted = max(self.last_accepted, told.id)
 
     def _tell(self, keys: Keys, fingerprints: Fingerprints, requests: NDArray[np.uint32]) -> None:

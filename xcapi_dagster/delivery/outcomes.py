@@ -22,6 +22,7 @@ _STATES: Mapping[Standing, tuple[str, str | None]] = {  # state, reason code
     Standing.ELSEWHERE: ("pending", None),
     Standing.TOO_LATE: ("too_late", "too_late_to_deduplicate"),
     Standing.GROUPED: ("pending", "api_group_held"),
+    Standing.RELEASED: ("pending", None),
 }
 
 Column = NDArray[np.object_]
@@ -54,7 +55,9 @@ def outcomes(memory: Memory, keys: Keys, standings: Standings, run_id: str) -> O
         detail[position], isolated_by[position] = ruling.detail, ruling.isolated_by
         if standing[position] == Standing.REJECTED:
             reason_code[position] = ruling.reason_code
-    is_unsent = np.isin(standing, (Standing.NEW, Standing.ELSEWHERE, Standing.TOO_LATE))
+    for position in np.flatnonzero(standing == Standing.HELD).tolist():
+        detail[position] = memory.requests[int(known.requests[position])].message
+    is_unsent = np.isin(standing, (Standing.NEW, Standing.ELSEWHERE, Standing.TOO_LATE, Standing.RELEASED))
     column = _columns(memory, np.where(is_unsent, 0, np.where(is_ruled, known.heard, known.requests)))
     return Outcomes(
         state=states[standing],

@@ -1,5 +1,6 @@
 """The rows of the ledger as values: requests, verdicts on single conversions, and what settles a request."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,17 +8,19 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Row
 
-RequestState = Literal["in_flight", "accepted", "refused", "not_processed", "unknown", "held"]
+# The last two are an operator's words: X never got it; send it once more whatever the policy says.
+RequestState = Literal["in_flight", "accepted", "refused", "not_processed", "unknown", "held", "lost", "resend"]
 # Refused by itself; refused by itself for a reason that may not be about it at all; refused with others.
 VerdictState = Literal["rejected", "suspected", "grouped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One POST as the ledger remembers it, without its conversions."""
+    """One POST as the ledger remembers it, without its conversions; or what was decided in place of an answer."""
 
     id: int
     state: RequestState
+    partition: str
     run_id: str
     owner_id: int
     size: int
@@ -25,6 +28,8 @@ class Request:
     settled_at: float | None = None
     http_status: int | None = None
     debug_id: str | None = None
+    message: str | None = None
+    decided_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +65,16 @@ def request_of(row: Row[Any]) -> Request:
     return Request(
         id=row.id,
         state=row.state,
-        run_id=row.run_id,
+        partition=sys.intern(row.partition),
+        run_id=sys.intern(row.run_id),
         owner_id=row.owner_id,
         size=row.size,
         first_sent_at=row.first_sent_at,
         settled_at=row.settled_at,
         http_status=row.http_status,
         debug_id=row.debug_id,
+        message=row.message if row.state in ("unknown", "held") else None,
+        decided_by=row.decided_by,
     )
 
 

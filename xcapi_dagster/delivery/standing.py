@@ -32,10 +32,11 @@ class Standing(IntEnum):
     ELSEWHERE = 7  # it is being sent
     TOO_LATE = 8  # X could not deduplicate it against the pixel's copy
     GROUPED = 9  # refused together with others; may be sent in a small batch
+    RELEASED = 10  # in doubt, and an operator wants it sent once more
 
 
 # In the order in which to send: what is in doubt grows old, and what was refused may be refused for long.
-SENDABLE = (Standing.UNSURE, Standing.NEW, Standing.GROUPED)
+SENDABLE = (Standing.RELEASED, Standing.UNSURE, Standing.NEW, Standing.GROUPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +67,47 @@ def standings(
     ids, which = np.unique(known.requests, return_inverse=True)
     of_requests = [_of_request(memory.requests.get(int(request_id)), policy, now) for request_id in ids]
     standing = np.array(of_requests, np.uint8)[which]
-    too_late = (now - times / 1000 > HORIZON_SECONDS) if policy.pixel_also_fires else np.zeros(len(keys), bool)
-    differs = _differs(fingerprints, known.fingerprints)
-    standing[(standing == Standing.ACCEPTED) & differs] = Standing.CHANGED
-    standing[np.isin(standing, (Standing.UNSURE, Standing.UNKNOWN)) & (differs | too_late)] = Standing.HELD
+    too_late = is_too_late(times, policy, now)
+    has_changed = differs(fingerprints, known.fingerprints)
+    standing[(standing == Standing.ACCEPTED) & has_changed] = Standing.CHANGED
+    standing[np.isin(standing, (Standing.UNSURE, Standing.UNKNOWN)) & (has_changed | too_late)] = Standing.HELD
     _apply_verdicts(known.verdicts, fingerprints, standing, memory.last_accepted)
     standing[too_late & np.isin(standing, (Standing.NEW, Standing.GROUPED))] = Standing.TOO_LATE
     return Standings(standing, known)
 
 
+def is_too_late(times: NDArray[np.int64], policy: Policy, now: float) -> NDArray[np.bool_]:
+    """Which of these times, in milliseconds since 1970, are so old that the pixel's copy would count twice."""
+    if not policy.pixel_also_fires:
+        return np.zeros(len(times), bool)
+    old: NDArray[np.bool_] = now - times / 1000 > HORIZON_SECONDS
+    return old
+
+
+def differs(fingerprints: Fingerprints, sent: Fingerprints) -> NDArray[np.bool_]:
+    """Whether the order is another than was sent: another version of the normalizer is no change of the order."""
+    is_same_version = (fingerprints >> _FINGERPRINT_VERSION_SHIFT) == (sent >> _FINGERPRINT_VERSION_SHIFT)
+    differing: NDArray[np.bool_] = (fingerprints != sent) & is_same_version
+    return differing
+
+
 def _of_request(request: Request | None, policy: Policy, now: float) -> Standing:
     if request is None:
         return Standing.NEW
-    if request.state == "accepted":
-        return Standing.ACCEPTED
-    if request.state == "in_flight":
-        return Standing.ELSEWHERE
+    if request.state in _OF_STATE:
+        return _OF_STATE[request.state]
     if request.state == "unknown" and now - request.first_sent_at < HORIZON_SECONDS:
         return Standing.UNSURE if policy.on_unknown == "resend" else Standing.UNKNOWN
     return Standing.HELD
 
 
-def _differs(fingerprints: Fingerprints, sent: Fingerprints) -> NDArray[np.bool_]:
-    """Whether the order is another than was sent: another version of the normalizer is no change of the order."""
-    is_same_version = (fingerprints >> _FINGERPRINT_VERSION_SHIFT) == (sent >> _FINGERPRINT_VERSION_SHIFT)
-    differs: NDArray[np.bool_] = (fingerprints != sent) & is_same_version
-    return differs
+# Of a request that says something of its conversions whatever the time and the policy are.
+_OF_STATE: Mapping[str, Standing] = {
+    "accepted": Standing.ACCEPTED,
+    "in_flight": Standing.ELSEWHERE,
+    "lost": Standing.NEW,
+    "resend": Standing.RELEASED,
+}
 
 
 def _apply_verdicts(
@@ -107,5 +123,5 @@ def _apply_verdicts(
             continue
         if ruling.state == "rejected" or (ruling.state == "suspected" and last_accepted > ruling.since):
             standing[position] = Standing.REJECTED
-        elif standing[position] in (Standing.NEW, Standing.UNSURE):
+        elif standing[position] in (Standing.NEW, Standing.UNSURE, Standing.RELEASED):
             standing[position] = Standing.GROUPED

@@ -2,7 +2,7 @@
 
 One row per request: its conversions' keys and fingerprints are blobs in the order of the body, because a row per
 conversion would rewrite hundreds of B-tree pages for each batch. Times are seconds since 1970, UTC.
-No identifier, token or body is stored; keys are keyed hashes.
+No identifier, token or body is stored; keys are keyed hashes. `migrations` brings an older ledger to this shape.
 """
 
 from sqlalchemy import (
@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in INTEGER keys alone
@@ -43,6 +43,7 @@ owner = Table(
     Column("lease_until", Double, nullable=False),
 )
 
+# A POST; or, with `decided_by`, what an operator (or this package, to ask one) let stand in place of an answer.
 request = Table(
     "request",
     metadata,
@@ -63,7 +64,8 @@ request = Table(
     Column("settled_at", Double),
     Column("http_status", Integer),
     Column("debug_id", String(64)),
-    Column("message", Text),  # what X said, redacted
+    Column("message", Text),  # what X said, redacted; or why it was decided
+    Column("decided_by", String(255)),
     Index("request_by_revision", "scope", "revision"),
     Index("request_by_partition", "scope", "partition"),
     Index("request_in_flight", "state", "account"),
@@ -86,6 +88,30 @@ verdict = Table(
     Column("isolated_by", String(16)),
     Column("at", Double, nullable=False),
     Index("verdict_by_revision", "scope", "revision"),
+)
+
+# Where each component instance sends: another pixel or default event would be sent all of history again.
+instance = Table(
+    "instance",
+    metadata,
+    Column("host", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("scope", String(255), nullable=False),
+    Column("event_id", String(255), nullable=False),  # the default, in short form
+    Column("accepted_by", String(255)),  # who agreed to the latest change
+    Column("accepted_why", Text),
+    Column("at", Double, nullable=False),
+)
+
+# The ledgers, or later states of this one, in whose place this one stands by an operator's word.
+predecessor = Table(
+    "predecessor",
+    metadata,
+    Column("ledger_id", String(32), primary_key=True),
+    Column("revision", BigInteger, nullable=False),  # up to this one
+    Column("accepted_by", String(255), nullable=False),
+    Column("accepted_why", Text, nullable=False),
+    Column("at", Double, nullable=False),
 )
 
 # What settled requests used of an account's limit, in slices of time; those in flight count from `request`.

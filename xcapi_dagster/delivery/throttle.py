@@ -5,9 +5,25 @@ so it counts from its claim until one window after it was settled.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from xcapi_dagster.delivery.tables import allowance, request, spending
@@ -38,36 +54,42 @@ class Limits:
         return min(self.window / _SLICES_PER_WINDOW, self.request_window / _SLICES_PER_REQUEST_WINDOW)
 
 
-def seconds_to_wait(connection: Connection, account: str, events: int, limits: Limits, now: float) -> float:
-    """How long until one request of ``events`` may be sent; 0 when it may be now."""
-    blocked = _blocked_for(connection, account, now)
-    if blocked > 0:
-        return blocked
-    flying_events, flying_requests = connection.execute(
-        select(func.coalesce(func.sum(request.c.size), 0), func.count()).where(
-            request.c.state == "in_flight", request.c.account == account
-        )
-    ).one()
+def reserve(connection: Connection, account: str, events: int, limits: Limits, now: float) -> float:
+    """How long until one request of ``events`` may be sent; 0 when it may be now, and then it is counted."""
     width = limits.slice_seconds
-    oldest = math.floor((now - max(limits.window, limits.request_window)) / width) - 1
-    spent = [
-        (row.slice * width + width, row.events, row.requests)
-        for row in connection.execute(
-            select(spending.c.slice, spending.c.events, spending.c.requests)
-            .where(spending.c.account == account, spending.c.slice >= oldest)
-            .order_by(spending.c.slice)
+    for_events, for_requests = (_first_slice(now, window, width) for window in (limits.window, limits.request_window))
+    usage = connection.execute(
+        _USAGE,
+        {"account": account, "in_window": for_events, "in_request_window": for_requests},
+    ).one()
+    if (blocked := _blocked_for(usage, now)) > 0:
+        return blocked
+    room_for_events = limits.events - int(usage.events_in_flight) - events
+    room_for_requests = limits.requests - int(usage.requests_in_flight) - 1
+    if usage.events > room_for_events or usage.requests > room_for_requests:
+        spent = _spent(connection, account, min(for_events, for_requests), width)
+        return max(
+            _until_free([(end, used) for end, used, _ in spent], room_for_events, limits.window, now),
+            _until_free([(end, used) for end, _, used in spent], room_for_requests, limits.request_window, now),
         )
-    ]
-    for_events = _until_free(
-        [(end, used) for end, used, _ in spent], limits.events - int(flying_events) - events, limits.window, now
+    if usage.requests_left:
+        connection.execute(_TAKE_ONE, {"of_account": account})
+    return _NO_WAIT
+
+
+def _first_slice(now: float, window: float, width: float) -> int:
+    """The first slice of which some part is less than a ``window`` old."""
+    return math.floor((now - window) / width)
+
+
+def _spent(connection: Connection, account: str, first: int, width: float) -> list[tuple[float, int, int]]:
+    """The ends of the slices from ``first`` on, with their events and requests."""
+    rows = connection.execute(
+        select(spending.c.slice, spending.c.events, spending.c.requests)
+        .where(spending.c.account == account, spending.c.slice >= first)
+        .order_by(spending.c.slice)
     )
-    for_requests = _until_free(
-        [(end, used) for end, _, used in spent],
-        limits.requests - int(flying_requests) - 1,
-        limits.request_window,
-        now,
-    )
-    return max(for_events, for_requests)
+    return [(row.slice * width + width, row.events, row.requests) for row in rows]
 
 
 def _until_free(spent: list[tuple[float, int]], room: int, window: float, now: float) -> float:
@@ -86,17 +108,13 @@ def _until_free(spent: list[tuple[float, int]], room: int, window: float, now: f
 
 
 def spend(connection: Connection, account: str, events: int, limits: Limits, now: float) -> None:
-    """Count one settled request, and forget slices that no window reaches any more."""
+    """Count one settled request, and now and then forget slices that no window reaches any more."""
     this_slice = math.floor(now / limits.slice_seconds)
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(spending).values(account=account, slice=this_slice, events=events, requests=1)
-    added = {
-        "events": spending.c.events + statement.excluded.events,
-        "requests": spending.c.requests + statement.excluded.requests,
-    }
-    connection.execute(statement.on_conflict_do_update(index_elements=["account", "slice"], set_=added))
-    oldest = math.floor((now - 2 * max(limits.window, limits.request_window)) / limits.slice_seconds)
-    connection.execute(delete(spending).where(spending.c.account == account, spending.c.slice < oldest))
+    spent = {"account": account, "slice": this_slice, "events": events, "requests": 1}
+    connection.execute(_SPEND[connection.dialect.name], spent)
+    if this_slice % _SLICES_PER_REQUEST_WINDOW == 0:
+        oldest = math.floor((now - 2 * max(limits.window, limits.request_window)) / limits.slice_seconds)
+        connection.execute(delete(spending).where(spending.c.account == account, spending.c.slice < oldest))
 
 
 def block(connection: Connection, account: str, until: float) -> None:
@@ -118,18 +136,8 @@ def learn(connection: Connection, account: str, requests_left: int | None, reset
     _remember(connection, account, requests_left=max(0, requests_left - flying), resets_at=now + resets_in)
 
 
-def take_one(connection: Connection, account: str) -> None:
-    """Count one request against what X said is left."""
-    connection.execute(
-        update(allowance)
-        .where(allowance.c.account == account, allowance.c.requests_left > 0)
-        .values(requests_left=allowance.c.requests_left - 1)
-    )
-
-
-def _blocked_for(connection: Connection, account: str, now: float) -> float:
-    known = connection.execute(select(allowance).where(allowance.c.account == account)).one_or_none()
-    if known is None:
+def _blocked_for(known: Row[Any], now: float) -> float:
+    if known.blocked_until is None:
         return _NO_WAIT
     used_up = known.requests_left == 0 and known.resets_at is not None
     until = max(known.blocked_until, known.resets_at) if used_up else known.blocked_until
@@ -140,3 +148,48 @@ def _remember(connection: Connection, account: str, **values: float | int) -> No
     changed = connection.execute(update(allowance).where(allowance.c.account == account).values(**values))
     if changed.rowcount == 0:
         connection.execute(insert(allowance).values({"account": account, "blocked_until": 0.0} | values))
+
+
+def _usage() -> Select[Any]:
+    """What counts against an account's limit, and what X said of it, in one row."""
+    flying = (
+        select(
+            func.coalesce(func.sum(request.c.size), 0).label("events_in_flight"),
+            func.count().label("requests_in_flight"),
+        )
+        .where(request.c.state == "in_flight", request.c.account == bindparam("account"))
+        .subquery()
+    )
+    in_window = spending.c.slice >= bindparam("in_window", type_=BigInteger)
+    in_request_window = spending.c.slice >= bindparam("in_request_window", type_=BigInteger)
+    spent = (
+        select(
+            func.coalesce(func.sum(case((in_window, spending.c.events), else_=0)), 0).label("events"),
+            func.coalesce(func.sum(case((in_request_window, spending.c.requests), else_=0)), 0).label("requests"),
+        )
+        .where(spending.c.account == bindparam("account"), in_window | in_request_window)
+        .subquery()
+    )
+    said = allowance.c.account == bindparam("account")
+    return select(
+        flying, spent, allowance.c.blocked_until, allowance.c.requests_left, allowance.c.resets_at
+    ).select_from(flying.join(spent, true()).outerjoin(allowance, said))
+
+
+def _spend(insert_of: Callable[[Table], Any]) -> Any:
+    statement = insert_of(spending)
+    added = {
+        "events": spending.c.events + statement.excluded.events,
+        "requests": spending.c.requests + statement.excluded.requests,
+    }
+    return statement.on_conflict_do_update(index_elements=["account", "slice"], set_=added)
+
+
+# Made once: for SQLAlchemy, making a statement is dearer than executing it.
+_USAGE = _usage()
+_SPEND = {"sqlite": _spend(sqlite.insert), "postgresql": _spend(postgresql.insert)}
+_TAKE_ONE = (
+    update(allowance)
+    .where(allowance.c.account == bindparam("of_account"), allowance.c.requests_left > 0)
+    .values(requests_left=allowance.c.requests_left - 1)
+)

@@ -86,8 +86,8 @@ class _PartitionFiles:
         """Add a chunk: all rejections of an order are in the same one."""
         self._conversions.write_table(conversions)
         self._invalid.write_table(rejections)
-        states = _states(rejections)
-        self._tally.update(read=read, ready=len(conversions), **states)
+        states = rows_by_state(rejections)
+        self._tally.update(read=read, ready=len(conversions), **{state: len(rows) for state, rows in states.items()})
         for identifier in _IDENTIFIERS:
             self._tally[identifier] += len(conversions) - conversions[identifier].null_count
 
@@ -103,15 +103,15 @@ class _PartitionFiles:
         return Prepared(**counts, with_identifier={name: self._tally[name] for name in _IDENTIFIERS})
 
 
-def _states(rejections: pa.Table) -> dict[str, int]:
-    """How many orders are invalid, suppressed and duplicate, each in the first of these that a reason gives."""
+def rows_by_state(rejections: pa.Table) -> dict[str, NDArray[np.int64]]:
+    """The rows of orders that are duplicate, invalid and suppressed, each in the first of these that a reason gives."""
     rows = rejections["row"].to_numpy()
     severities = rejections["severity"].to_numpy(zero_copy_only=False)
     is_duplicate = rejections["reason_code"].to_numpy(zero_copy_only=False) == "duplicate_order"
     duplicate = np.unique(rows[is_duplicate])
     invalid = np.setdiff1d(rows[(severities == "rejected") & ~is_duplicate], duplicate)
     suppressed = np.setdiff1d(rows[severities == "suppressed"], invalid)
-    return {"invalid": len(invalid), "suppressed": len(suppressed), "duplicate": len(duplicate)}
+    return {"invalid": invalid, "suppressed": suppressed, "duplicate": duplicate}
 
 
 def _without(losers: NDArray[np.int64], conversions: UPath, invalid: UPath, read: int) -> Prepared:

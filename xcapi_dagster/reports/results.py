@@ -21,6 +21,7 @@ REQUESTS = pa.schema(
         ("claimed_at", pa.timestamp("ms", "UTC")),
         ("settled_at", pa.timestamp("ms", "UTC")),
         ("message", pa.string()),
+        ("decided_by", pa.string()),
     ]
 )
 

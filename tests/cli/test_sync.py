@@ -28,7 +28,8 @@ ORDERS = """
         ('A-3', TIMESTAMPTZ '2026-11-20 23:59:59+00', NULL, 5, 'EUR', 'granted'),
         ('A-4', TIMESTAMPTZ '2026-11-20 13:00:00+00', 'cee@example.com', 1.234, 'KWD', 'denied'),
         ('A-5', TIMESTAMPTZ '2026-11-20 14:00:00+00', 'dee@example.com', -1, 'USD', 'granted'),
-        ('A-6', TIMESTAMPTZ '2026-11-21 00:00:00+00', 'eve@example.com', 7, 'USD', 'granted')
+        ('A-6', TIMESTAMPTZ '2026-11-21 00:00:00+00', 'eve@example.com', 7, 'USD', 'granted'),
+        ('A-7', NULL, 'fay@example.com', 8, 'USD', 'granted')
     ) AS t (order_id, ordered_at, email, value, currency, consent)
 """
 COUNTS = {
@@ -79,6 +80,7 @@ def test_a_day_is_sent_once_and_told(tmp_path: Path, sandbox: Sandbox, environ: 
     done = xcapi("sync", "--partition", DAY, "--json", environ=environ, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == COUNTS
+    assert "xcapi: 1 orders have no ordered_at that can be read: no partition has them" in done.stderr
     sent = conversions_at(sandbox, before)
     assert [(each["conversion_id"], each["value"], each["price_currency"]) for each in sent] == [
         ("A-1", "20.00", "USD"),

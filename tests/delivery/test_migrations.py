@@ -1,0 +1,67 @@
+"""Older ledgers: brought up to date with all that they know, after a copy was put aside."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from xcapi_dagster.delivery.database import Database
+
+Query = Callable[..., list[Any]]
+
+# The tables of version 1 that the migration touches, as that version made them.
+VERSION_1 = (
+    "CREATE TABLE meta (name VARCHAR(64) NOT NULL, value TEXT NOT NULL, PRIMARY KEY (name))",
+    "INSERT INTO meta VALUES ('schema_version', '1'), ('salt', '00112233445566778899aabbccddeeff'), ('revision', '7')",
+    """CREATE TABLE owner (id INTEGER NOT NULL PRIMARY KEY, run_id VARCHAR(64) NOT NULL, host VARCHAR(255) NOT NULL,
+    boot VARCHAR(64) NOT NULL, pid BIGINT NOT NULL, lease_until DOUBLE PRECISION NOT NULL)""",
+    """CREATE TABLE request (id INTEGER NOT NULL PRIMARY KEY, revision BIGINT NOT NULL, account VARCHAR(64) NOT NULL,
+    scope VARCHAR(255) NOT NULL, partition VARCHAR(255) NOT NULL, run_id VARCHAR(64) NOT NULL,
+    owner_id INTEGER NOT NULL, parent_id INTEGER, state VARCHAR(16) NOT NULL, size INTEGER NOT NULL,
+    keys {bytes} NOT NULL, fingerprints {bytes} NOT NULL, first_sent_at DOUBLE PRECISION NOT NULL,
+    claimed_at DOUBLE PRECISION NOT NULL, settled_at DOUBLE PRECISION, http_status INTEGER, debug_id VARCHAR(64),
+    message TEXT)""",
+    "INSERT INTO owner VALUES (1, 'r', 'h', 'b', 1, 0)",
+    """INSERT INTO request (id, revision, account, scope, partition, run_id, owner_id, state, size, keys, fingerprints,
+    first_sent_at, claimed_at) VALUES (1, 7, 'a', 's', '2026-09-21', 'r', 1, 'accepted', 0, {empty}, {empty}, 5, 5)""",
+)
+
+
+def make_version_1(url: str, query: Query) -> None:
+    """A ledger as version 1 left it."""
+    is_sqlite = url.startswith("sqlite")
+    words = {"bytes": "BLOB", "empty": "x''"} if is_sqlite else {"bytes": "BYTEA", "empty": "''::bytea"}
+    if is_sqlite:
+        Path(str(sa.make_url(url).database)).parent.mkdir(mode=0o700)
+    for statement in VERSION_1:
+        query(url, statement.format(**words))
+
+
+def test_version_1_is_brought_up_to_date(ledger_url: str, query: Query) -> None:
+    """Its salt, revision and requests stay, it gets an id, and opening it again changes nothing more."""
+    make_version_1(ledger_url, query)
+    first = Database(ledger_url)
+    assert first.salt.hex() == "00112233445566778899aabbccddeeff"
+    assert first.stamp().revision == 7
+    assert query(ledger_url, "SELECT id, partition, state, decided_by FROM request") == [
+        (1, "2026-09-21", "accepted", None)
+    ]
+    assert query(ledger_url, "SELECT * FROM instance") == query(ledger_url, "SELECT * FROM predecessor") == []
+    again = Database(ledger_url)
+    assert again.stamp() == first.stamp()
+    first.close()
+    again.close()
+
+
+def test_a_copy_is_put_aside_before(sqlite_url: str, query: Query) -> None:
+    """As it was, and for its owner alone."""
+    make_version_1(sqlite_url, query)
+    Database(sqlite_url).close()
+    copy = Path(str(sa.make_url(sqlite_url).database)).with_name("ledger.db.version-1")
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == ("1",)
+        assert connection.execute("SELECT count(*) FROM request").fetchone() == (1,)

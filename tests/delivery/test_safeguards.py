@@ -1,0 +1,121 @@
+"""A ledger that knows less than its files, and an instance that sends elsewhere, are refused until somebody agrees."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from xcapi_dagster.delivery.database import Database, Stamp
+from xcapi_dagster.delivery.ledger import Ledger
+from xcapi_dagster.delivery.safeguards import (
+    Destination,
+    accept_destination,
+    accept_stamps,
+    admit,
+    unknown_stamps,
+)
+from xcapi_dagster.errors import ConfigurationError, LedgerError
+
+HERE = Destination(host="ads-api.x.com", name="purchases", scope="ads-api.x.com|o8z6j", event_id="o87ne")
+Query = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def database(ledger_url: str) -> Iterator[Database]:
+    """A new ledger."""
+    database = Database(ledger_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def accept(ledger_url: str, open_ledger: Callable[..., Ledger]) -> Callable[[str], None]:
+    """Let one order be accepted in a scope."""
+
+    def accepted(scope: str) -> None:
+        ledger = open_ledger(ledger_url, "run", scope=scope)
+        ledger.adopt("p", ledger.keys(["o87ne"], ["A-1"]), "accepted", by="x", why="y")
+
+    return accepted
+
+
+def test_the_first_run_is_let_in_and_remembered(database: Database, ledger_url: str, query: Query) -> None:
+    """A new ledger and an instance without history have nothing to compare."""
+    admit(database, HERE, [])
+    admit(database, HERE, [database.stamp()])
+    assert query(ledger_url, "SELECT host, name, scope, event_id, accepted_by FROM instance") == [
+        ("ads-api.x.com", "purchases", "ads-api.x.com|o8z6j", "o87ne", None)
+    ]
+
+
+def test_looking_does_not_remember(database: Database, ledger_url: str, query: Query) -> None:
+    """A check before a run decides nothing for it."""
+    admit(database, HERE, [], remember=False)
+    assert query(ledger_url, "SELECT * FROM instance") == []
+
+
+@pytest.mark.parametrize("change", [{"scope": "ads-api.x.com|other"}, {"event_id": "o99zz"}])
+def test_another_pixel_or_event_is_refused_while_orders_were_accepted(
+    change: dict[str, str], database: Database, accept: Callable[[str], None], ledger_url: str, query: Query
+) -> None:
+    """All of history would go out again; agreeing is recorded, and holds until the next change."""
+    admit(database, HERE, [])
+    accept(HERE.scope)
+    there = replace(HERE, **change)
+    with pytest.raises(ConfigurationError, match=r"sent 1 orders to the pixel o8z6j.*o87ne.*accept-scope"):
+        admit(database, there, [])
+    admit(database, HERE, [])
+    accept_destination(database, there, by="ann@shop", why="a new pixel since November")
+    admit(database, there, [])
+    told = query(ledger_url, "SELECT scope, event_id, accepted_by, accepted_why FROM instance")
+    assert told == [(there.scope, there.event_id, "ann@shop", "a new pixel since November")]
+    accept(there.scope)
+    with pytest.raises(ConfigurationError):
+        admit(database, HERE, [])
+
+
+def test_another_pixel_before_anything_was_accepted_is_no_matter(database: Database) -> None:
+    """A mistyped pixel that never took an order is corrected without ceremony."""
+    admit(database, HERE, [])
+    admit(database, replace(HERE, scope="ads-api.x.com|corrected"), [])
+
+
+def test_trials_against_a_sandbox_do_not_count(database: Database, accept: Callable[[str], None]) -> None:
+    """The sandbox is another host: going from it to X is no change of pixel."""
+    admit(database, Destination("loopback", "purchases", "loopback|odemo1", "opurch1"), [])
+    accept("loopback|odemo1")
+    admit(database, HERE, [])
+
+
+def test_instances_are_apart(database: Database, accept: Callable[[str], None]) -> None:
+    """Another instance with another pixel is no change of the first."""
+    admit(database, HERE, [])
+    accept(HERE.scope)
+    admit(database, replace(HERE, name="sign_ups", scope="ads-api.x.com|other"), [])
+
+
+def test_a_ledger_older_than_its_files_is_refused(database: Database) -> None:
+    """It was restored from a copy: what was sent since would go out again."""
+    newer = Stamp(database.id, database.stamp().revision + 1)
+    with pytest.raises(LedgerError, match=r"older than the files.*accept-restored"):
+        admit(database, HERE, [database.stamp(), newer])
+    assert unknown_stamps(database, [newer, database.stamp()]) == [newer]
+
+
+def test_another_ledger_than_the_files_is_refused(database: Database) -> None:
+    """It was lost and made anew, or the setting leads elsewhere."""
+    with pytest.raises(LedgerError, match="is not the one that sent before"):
+        admit(database, HERE, [Stamp("f" * 32, 3)])
+
+
+def test_an_agreement_holds_for_what_was_known_then(database: Database) -> None:
+    """The old ledger's later work is unknown again: somebody goes on using it."""
+    lost, older = Stamp("f" * 32, 3), Stamp(database.id, database.stamp().revision + 5)
+    accept_stamps(database, [lost, older], by="ann@shop", why="the disk broke")
+    admit(database, HERE, [lost, older, database.stamp()])
+    assert database.stamp().revision == older.revision
+    with pytest.raises(LedgerError):
+        admit(database, HERE, [Stamp(lost.ledger_id, 4)])
+    accept_stamps(database, [Stamp(lost.ledger_id, 4)], by="ann@shop", why="the same again")
+    admit(database, HERE, [Stamp(lost.ledger_id, 4)])

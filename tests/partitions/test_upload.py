@@ -1,0 +1,167 @@
+"""Both stages of a partition: the counts add up, and the files say so, whatever happens to orders in doubt."""
+
+from typing import Any
+
+import pytest
+
+from xcapi_dagster.delivery.doubt import doubts, resolve
+from xcapi_dagster.delivery.standing import Policy
+from xcapi_dagster.partitions.relearn import relearn
+from xcapi_dagster.partitions.stamp import read_stamp
+from xcapi_dagster.partitions.upload import write_results
+from xcapi_dagster.reports.counts import Counts
+
+Shop = Any  # of conftest
+
+
+def lose_the_answer(shop: Shop, *, processed: bool) -> None:
+    """X takes the next requests, or does not, and its answer never comes; the run gives up."""
+    drop = "after" if processed else "before"
+    shop.sandbox.script([{"match": {"next": 4}, "do": {"drop": drop}}])
+
+
+def what_became(shop: Shop) -> dict[str, tuple[str, str | None]]:
+    """State and reason of each order in the results."""
+    return {row["order_id"]: (row["state"], row["reason_code"]) for row in shop.rows("upload_results")}
+
+
+def counted(**counts: int) -> dict[str, int]:
+    """The counts, zeros where nothing is given."""
+    return Counts(**counts).as_dict()
+
+
+def test_an_unknown_order_that_must_not_be_sent_any_more_is_held(shop: Shop) -> None:
+    """Suppressed, invalid, changed: each is held instead, in counts, results and report; the rest is resent."""
+    for name in ("same", "suppressed", "invalid", "changed"):
+        shop.put(name)
+    lose_the_answer(shop, processed=True)
+    assert shop.sync().counts.as_dict() == counted(read=4, unknown=4, requests=4)
+    shop.put("suppressed", consent="denied")
+    shop.put("invalid", value="-1")
+    shop.put("changed", value="2.00")
+    shop.put("denied", consent="denied")
+    uploaded = shop.sync()
+    assert uploaded.counts.as_dict() == counted(read=5, suppressed=1, held=3, accepted=1, requests=1)
+    assert uploaded.counts.add_up
+    assert what_became(shop) == {
+        "same": ("accepted", None),
+        "suppressed": ("held", "unknown_outcome"),
+        "invalid": ("held", "unknown_outcome"),
+        "changed": ("held", "unknown_outcome"),
+    }
+    report = {(row["order_id"], row["reason_code"], row["detail"]) for row in shop.rows("rejection_report")}
+    assert {
+        ("suppressed", "consent_denied", "6 characters: letters"),
+        ("suppressed", "unknown_outcome", "the order can no longer be sent, or is no longer in its partition"),
+        ("changed", "unknown_outcome", "the order has changed since it was sent"),
+    } <= report
+    assert shop.sync().counts.as_dict() == counted(read=5, suppressed=1, held=3, already_accepted=1)
+
+
+def test_an_unknown_order_that_vanished_is_held(shop: Shop) -> None:
+    """It is not read any more, so it is in no count; the list of what is held has it."""
+    shop.put("a")
+    shop.put("b")
+    lose_the_answer(shop, processed=False)
+    shop.sync()
+    shop.remove("b")
+    assert shop.sync().counts.as_dict() == counted(read=1, accepted=1, requests=1)
+    with shop.ledger() as ledger:
+        (doubt,) = doubts(ledger, shop.policy)
+    assert (doubt.conversions, doubt.request.partition) == (1, shop.key)
+    shop.put("b")
+    assert shop.sync().counts.as_dict() == counted(read=2, already_accepted=1, held=1)
+    assert sorted(shop.sent) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("resolution", "count", "copies"),
+    [("accepted", "already_accepted", 1), ("lost", "accepted", 2), ("resend", "accepted", 2)],
+)
+def test_an_operator_s_word_is_carried_out_by_the_next_sync(
+    shop: Shop, resolution: Any, count: str, copies: int
+) -> None:
+    """Under `hold` nothing is sent until somebody decides; then exactly that happens, once."""
+    shop.policy = Policy(on_unknown="hold", pixel_also_fires=False)
+    shop.put("a")
+    lose_the_answer(shop, processed=True)
+    assert shop.sync().counts.as_dict() == counted(read=1, unknown=1, requests=1)
+    shop.sandbox.script([])
+    assert shop.sync().counts.as_dict() == counted(read=1, unknown=1)
+    with shop.ledger() as ledger:
+        resolve(ledger, doubts(ledger, shop.policy), resolution, by="ann@shop", why="seen")
+    assert getattr(shop.sync().counts, count) == 1
+    assert shop.sync().counts.as_dict() == counted(read=1, already_accepted=1)
+    assert shop.sent == ["a"] * copies
+    (row,) = shop.rows("upload_results")
+    assert row["state"] == "accepted"
+    decisions = [row for row in shop.rows("requests") if row["decided_by"]]
+    assert [(row["state"], row["message"]) for row in decisions] == [(resolution, "seen")]
+
+
+def test_results_can_be_written_anew_without_sending(shop: Shop) -> None:
+    """The files come from the ledger: deleted, they are written again, byte for byte, and nothing is sent."""
+    shop.put("a")
+    shop.put("b", consent="denied")
+    shop.sync()
+    paths = [shop.outputs.path(kind, shop.key) for kind in ("upload_results", "rejection_report", "rejection_csv")]
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+    with shop.ledger() as ledger:
+        assert write_results(shop.key, ledger, shop.policy, shop.outputs).counts.add_up
+    assert [path.read_bytes() for path in paths] == before
+    assert shop.sent == ["a"]
+
+
+def test_the_files_say_which_ledger_wrote_them(shop: Shop) -> None:
+    """And how far it had come, so that a copy from before is found out."""
+    shop.put("a")
+    shop.sync()
+    first = read_stamp(shop.outputs)
+    shop.put("b")
+    shop.sync()
+    second = read_stamp(shop.outputs)
+    with shop.database() as database:
+        assert first.ledger_id == second.ledger_id == database.id
+        assert first.revision < second.revision <= database.stamp().revision
+
+
+def test_a_new_ledger_learns_from_the_files_what_was_accepted(shop: Shop) -> None:
+    """After the ledger was lost nothing that X accepted is sent again; what was in doubt is held."""
+    for number in range(3):
+        shop.put(f"taken-{number}")
+    shop.sync()
+    shop.put("doubtful")
+    lose_the_answer(shop, processed=False)
+    shop.sync()
+    shop.put("taken-0", value="5.00")  # changed after acceptance
+    shop.sandbox.script([{"match": {"next": 9}, "do": {"drop": "before"}}])
+    shop.sync()
+    shop.sandbox.script([])
+    shop.forget_ledger()
+    with shop.ledger() as ledger:
+        assert relearn(ledger, shop.outputs, by="ann@shop", why="the disk broke") == (3, 1)
+        assert relearn(ledger, shop.outputs, by="ann@shop", why="again") == (0, 0)
+    shop.put("new")
+    counts = shop.sync().counts.as_dict()
+    assert counts == counted(read=5, already_accepted=3, held=1, accepted=1, requests=1)
+    assert sorted(shop.sent) == ["new", "taken-0", "taken-1", "taken-2"]
+
+
+def test_an_interrupted_run_writes_what_became_of_the_orders(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal between two batches: what was answered is in the files before the run ends."""
+    shop.put("a")
+    shop.put("b")
+    from xcapi_dagster.delivery.deliver import Delivery  # noqa: PLC0415
+
+    deliver = Delivery.deliver
+
+    def interrupted(self: Delivery, *arguments: Any) -> None:
+        deliver(self, *arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Delivery, "deliver", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        shop.sync()
+    assert what_became(shop) == {"a": ("accepted", None), "b": ("accepted", None)}

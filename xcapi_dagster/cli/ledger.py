@@ -1,0 +1,98 @@
+"""`xcapi ledger`: what the ledger knows, and an operator's word where it must not send without one."""
+
+import json
+import os
+from contextlib import closing
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from xcapi_dagster import resources
+from xcapi_dagster.assets import latest_stamps
+from xcapi_dagster.cli.operator import at, instance_option, ledger_of, operator, why_option
+from xcapi_dagster.delivery.database import Database, Stamp
+from xcapi_dagster.delivery.overview import overview
+from xcapi_dagster.delivery.safeguards import accept_destination, accept_stamps, unknown_stamps
+from xcapi_dagster.partitions.relearn import relearn
+from xcapi_dagster.partitions.stamp import write_stamp
+from xcapi_dagster.runs import dagster_instance
+from xcapi_dagster.settings import Settings, from_environment
+
+
+@click.group()
+def ledger() -> None:
+    """The memory of what was sent."""
+
+
+@ledger.command()
+@instance_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def status(name: str, *, as_json: bool) -> None:
+    """Show what the ledger knows: requests, runs under way, the limit, where instances send."""
+    settings = from_environment(os.environ, name=name)
+    resources.check_ledger(settings)
+    with closing(Database(settings.ledger_url)) as database:
+        told = overview(database)
+        behind = unknown_stamps(database, _stamps(settings))
+    facts = told._asdict() | {"knows_all_that_was_sent": not behind}
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    table = Table(title="The ledger", show_header=False)
+    for fact, value in facts.items():
+        table.add_row(fact.replace("_", " "), _shown(value))
+    Console().print(table)
+
+
+@ledger.command("accept-scope")
+@instance_option
+@why_option
+def accept_scope(name: str, why: str) -> None:
+    """Agree that the instance sends to the pixel and default event that are set now."""
+    settings = from_environment(os.environ, name=name)
+    resources.check_ledger(settings)
+    destination = resources.destination_of(settings)
+    with closing(Database(settings.ledger_url)) as database:
+        accept_destination(database, destination, by=operator(), why=why)
+    click.echo(f"{name} sends to the pixel {settings.pixel_id}, default event {destination.event_id}, from now on.")
+
+
+@ledger.command("accept-restored")
+@instance_option
+@why_option
+def accept_restored(name: str, why: str) -> None:
+    """Agree that this ledger takes the place of one that was lost or is newer.
+
+    It learns from the instance's files what was accepted. What was sent after the last file was written, it cannot
+    know: such orders would go out again, with the same conversion ids.
+    """
+    settings = from_environment(os.environ, name=name)
+    with closing(Database(settings.ledger_url)) as database:
+        unknown = unknown_stamps(database, _stamps(settings))
+        if not unknown:
+            click.echo("The ledger knows all that was sent: there is nothing to accept.")
+            return
+    outputs = resources.outputs_of(settings)
+    with ledger_of(name) as (entered, _):
+        accepted, held = relearn(entered, outputs, by=operator(), why=why)
+        with closing(Database(settings.ledger_url)) as database:
+            accept_stamps(database, unknown, by=operator(), why=why)
+        write_stamp(outputs, entered.stamp())
+    click.echo(f"Learned from the files: {accepted:,} orders that X accepted, {held:,} in doubt, which are held.")
+
+
+def _stamps(settings: Settings) -> list[Stamp]:
+    """What files and materializations say of the ledger that they were written with."""
+    with dagster_instance(settings) as instance:
+        return [*resources.stamps_of_files(settings), *latest_stamps(instance, settings.name)]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{number:,} {what}" for what, number in value.items()) or "none"
+    if isinstance(value, list):
+        return "\n".join(map(str, value)) or "none"
+    if isinstance(value, float):
+        return at(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,135 @@
+"""Connections to the ledger's database that lose nothing and wait for nobody for ever.
+
+SQLite in WAL mode with full synchronization by default, since a claim that a power cut forgets is an order sent
+twice; PostgreSQL when runs are on several machines.
+"""
+
+import sqlite3
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from xcapi_dagster.delivery import sqlite_file
+from xcapi_dagster.errors import ConfigurationError, LedgerError
+
+_BUSY_SECONDS = 60
+_WAL_RETRY_SECONDS = 0.02
+_CONNECT_SECONDS = 10
+
+
+def engine_for(url: str) -> Engine:
+    """An engine for the ledger at ``url``; nothing is connected or created. Raises ConfigurationError."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # the latter, for a port that is no number, quotes what may be a password
+        raise ConfigurationError("XCAPI_LEDGER_URL is not a database URL such as sqlite:////path/ledger.db") from None
+    dialect = parsed.get_backend_name()
+    if dialect == "sqlite":
+        return _sqlite(parsed)
+    if dialect in ("postgresql", "postgres"):
+        return _postgresql(parsed)
+    raise ConfigurationError("XCAPI_LEDGER_URL: the ledger is SQLite (sqlite:////path) or PostgreSQL (postgresql://)")
+
+
+def file_of(engine: Engine) -> Path | None:
+    """The ledger's file, None where it is on a server."""
+    return Path(str(engine.url.database)) if engine.dialect.name == "sqlite" else None
+
+
+def check_ledger_url(url: str) -> None:
+    """Raise ConfigurationError unless a ledger can be at ``url``. Nothing is created."""
+    engine = engine_for(url)
+    path = file_of(engine)
+    try:
+        if path is None:
+            engine.connect().close()
+        elif not sqlite_file.could_be_a_ledger(path):
+            raise ConfigurationError("XCAPI_LEDGER_URL names a file that is no SQLite database or cannot be written")
+    except SQLAlchemyError:
+        raise ConfigurationError("XCAPI_LEDGER_URL: the database cannot be reached; check host and sign-in") from None
+    finally:
+        engine.dispose()
+
+
+def is_there(url: str) -> bool:
+    """Whether the ledger at ``url`` exists; of one on a server, which can be reached, it is taken to."""
+    path = file_of(engine_for(url))
+    return path is None or path.exists()
+
+
+def failed(error: SQLAlchemyError) -> LedgerError:
+    """The driver's own words in one line, and what to do; they name files and hosts, never parameters."""
+    original = getattr(error, "orig", None) or error
+    lines = str(original).strip().splitlines()
+    words = lines[0] if lines else type(original).__name__
+    advice = sqlite_file.ADVICE.get(getattr(original, "sqlite_errorcode", 0) & 0xFF)  # the lower byte is the primary
+    told = f"the ledger could not be written or read ({words})"
+    return LedgerError(f"{told}: {advice}" if advice else told)
+
+
+def _sqlite(url: URL) -> Engine:
+    if sys.platform == "win32":
+        raise ConfigurationError("XCAPI_LEDGER_URL: a SQLite ledger is not supported on Windows; use PostgreSQL")
+    path = Path(url.database or ":memory:")
+    if not path.is_absolute():
+        raise ConfigurationError(
+            "XCAPI_LEDGER_URL must name a file by its absolute path, sqlite:////path/ledger.db: a ledger in memory or "
+            "in another folder would forget what was sent"
+        )
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        hide_parameters=True,
+        connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    _use_wal(connection)
+    for pragma in ("synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _use_wal(connection: Any) -> None:
+    """The one statement for which SQLite does not wait when several processes open a new file at once."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_RETRY_SECONDS)
+        else:
+            return
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            hide_parameters=True,
+            pool_pre_ping=True,
+            connect_args={} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS},
+        )
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "XCAPI_LEDGER_URL names PostgreSQL; its driver is missing: pip install 'xcapi-dagster[postgres]'"
+        ) from None
+    event.listen(engine, "connect", _configure_postgresql)
+    return engine
+
+
+def _configure_postgresql(connection: Any, _record: object) -> None:
+    """A commit is on the disk; nobody waits for ever, neither for a process that stands still nor as that process."""
+    connection.execute("SET synchronous_commit = 'on'")
+    for setting in ("lock_timeout", "idle_in_transaction_session_timeout"):
+        connection.execute(f"SET {setting} = '{_BUSY_SECONDS}s'")
+    connection.commit()

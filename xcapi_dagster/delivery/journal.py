@@ -1,0 +1,81 @@
+"""The rows that requests leave in the ledger: written when they are claimed or decided, changed once to settle them.
+
+Each function works within its caller's transaction.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from xcapi_dagster.delivery.keys import Keys
+from xcapi_dagster.delivery.records import RequestState, Settlement, Verdict, columns_of
+from xcapi_dagster.delivery.tables import request, verdict
+
+_TOLD = (
+    "id", "parent_id", "run_id", "state", "size", "http_status", "debug_id", "first_sent_at", "claimed_at",
+    "settled_at", "message", "decided_by",
+)  # fmt: skip
+_OUTCOME = ("state", "settled_at", "revision", "message", "http_status", "debug_id")
+_CERTAIN = ("accepted", "held")
+
+# Made once: for SQLAlchemy, making a statement is dearer than executing it.
+_WRITE = insert(request).returning(request.c.id)
+_SETTLE = (
+    update(request)
+    .where(request.c.id == bindparam("request_id"))
+    .where((request.c.state == "in_flight") | (request.c.state == bindparam("or_in")))
+    .values({name: bindparam(name) for name in _OUTCOME})
+)
+_RULE = insert(verdict)
+
+
+def write(connection: Connection, row: Mapping[str, Any]) -> int:
+    """Write a request down; returns its id."""
+    return int(connection.execute(_WRITE, row).scalar_one())
+
+
+def settle(
+    connection: Connection, request_id: int, settlement: Settlement, *, revision: int, now: float
+) -> RequestState:
+    """Record how a request in flight ended; returns the state that stands.
+
+    When its run lost the lease meanwhile, the request is unknown to all, and only a certain outcome changes that.
+    """
+    outcome = {
+        "request_id": request_id,
+        "or_in": "unknown" if settlement.state in _CERTAIN else "in_flight",
+        "state": settlement.state,
+        "settled_at": now,
+        "revision": revision,
+        "message": settlement.message,
+        "http_status": settlement.http_status,
+        "debug_id": settlement.debug_id,
+    }
+    is_open = connection.execute(_SETTLE, outcome).rowcount > 0
+    return settlement.state if is_open else "unknown"
+
+
+def rule(
+    connection: Connection, scope: str, keys: Keys, verdicts: Iterable[tuple[int, Verdict]], *, revision: int
+) -> None:
+    """Write down what became of single conversions, given by their positions among ``keys``."""
+    rows = [
+        {"revision": revision, "scope": scope, "key": keys[position].tobytes(), **columns_of(ruling)}
+        for position, ruling in verdicts
+    ]
+    if rows:
+        connection.execute(_RULE, rows)
+
+
+def give_up(connection: Connection, request_ids: Sequence[int], *, revision: int, now: float) -> None:
+    """Requests in flight whose owner is gone were possibly sent: they are unknown, never pending."""
+    values = {"state": "unknown", "settled_at": now, "revision": revision, "message": "the run that sent it ended"}
+    connection.execute(update(request).where(request.c.id.in_(request_ids)).values(values))
+
+
+def of_partition(connection: Connection, scope: str, partition: str) -> list[dict[str, Any]]:
+    """Every request that carried conversions of ``partition``, oldest first, by the ledger's names of columns."""
+    told = select(*[request.c[name] for name in _TOLD])
+    is_of = (request.c.scope == scope) & (request.c.partition == partition)
+    return [dict(row) for row in connection.execute(told.where(is_of).order_by(request.c.id)).mappings()]

@@ -1,0 +1,46 @@
+"""What the ledger knows, in numbers."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import func, select
+
+from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.tables import SCHEMA_VERSION, allowance, instance, owner, request
+
+
+class Overview(NamedTuple):
+    """The ledger in numbers. ``blocked_until`` is the time, in seconds since 1970, until which X asked to wait."""
+
+    ledger_id: str
+    schema_version: int
+    revision: int
+    requests: dict[str, int]  # by state
+    conversions: dict[str, int]  # by the state of their requests, each request's counted
+    runs_under_way: int
+    blocked_until: float | None
+    instances: list[str]
+
+
+def overview(database: Database) -> Overview:
+    """The numbers as they are now. Raises LedgerError when the database fails."""
+    with database.transaction() as connection:
+        now = database.now(connection)
+        by_state = connection.execute(
+            select(request.c.state, func.count(), func.sum(request.c.size)).group_by(request.c.state)
+        ).all()
+        alive = select(func.count()).select_from(owner).where(owner.c.lease_until > now)
+        blocked = connection.execute(select(func.max(allowance.c.blocked_until))).scalar()
+        return Overview(
+            ledger_id=database.id,
+            schema_version=SCHEMA_VERSION,
+            revision=database.revision(connection),
+            requests={state: count for state, count, _ in by_state},
+            conversions={state: int(size) for state, _, size in by_state},
+            runs_under_way=connection.execute(alive).scalar_one(),
+            blocked_until=float(blocked) if blocked and blocked > now else None,
+            instances=[_told(row) for row in connection.execute(select(instance))],
+        )
+
+
+def _told(row: Any) -> str:
+    return f"{row.name} sends to {row.scope}, default event {row.event_id}"

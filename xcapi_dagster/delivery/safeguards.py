@@ -1,0 +1,109 @@
+"""Whether this ledger may answer for an instance: it knows all that was sent, and the instance still sends there.
+
+A ledger that was lost or restored from an old copy, and an instance that was given another pixel or default event,
+would both send history again by accident: nothing is sent until somebody has agreed to it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from xcapi_dagster.delivery.database import Database, Stamp
+from xcapi_dagster.delivery.tables import instance, predecessor, request
+from xcapi_dagster.errors import ConfigurationError, LedgerError
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a component instance sends: its scope (host and pixel) and its default event's short id."""
+
+    host: str
+    name: str
+    scope: str
+    event_id: str
+
+
+def admit(database: Database, destination: Destination, stamps: Iterable[Stamp], *, remember: bool = True) -> None:
+    """Let the instance send, and remember where to.
+
+    ``stamps`` are what files and materializations say of the ledger that wrote them. Raises LedgerError when this
+    one knows less than they do, and ConfigurationError when the instance used to send elsewhere.
+    """
+    with database.transaction() as connection:
+        _check_stamps(connection, database.stamp(connection), stamps)
+        _check_destination(connection, destination)
+        if remember:
+            _remember(connection, destination, at=database.now(connection))
+
+
+def accept_destination(database: Database, destination: Destination, *, by: str, why: str) -> None:
+    """Let the instance send to another pixel or default event from now on, by somebody's word."""
+    with database.transaction() as connection:
+        _remember(connection, destination, at=database.now(connection), accepted_by=by, accepted_why=why)
+
+
+def accept_stamps(database: Database, stamps: Iterable[Stamp], *, by: str, why: str) -> None:
+    """Let this ledger stand in the place of those that wrote ``stamps``, by somebody's word."""
+    with database.transaction() as connection:
+        own, now = database.stamp(connection), database.now(connection)
+        for stamp in stamps:
+            if stamp.ledger_id == own.ledger_id:
+                database.raise_revision(connection, stamp.revision)
+                continue
+            connection.execute(delete(predecessor).where(predecessor.c.ledger_id == stamp.ledger_id))
+            row = {"ledger_id": stamp.ledger_id, "revision": stamp.revision, "at": now}
+            connection.execute(insert(predecessor).values(row | {"accepted_by": by, "accepted_why": why}))
+
+
+def unknown_stamps(database: Database, stamps: Iterable[Stamp]) -> list[Stamp]:
+    """Those of ``stamps`` that tell of more than this ledger knows."""
+    with database.transaction() as connection:
+        return _unknown(connection, database.stamp(connection), stamps)
+
+
+def _check_stamps(connection: Connection, own: Stamp, stamps: Iterable[Stamp]) -> None:
+    if not (unknown := _unknown(connection, own, stamps)):
+        return
+    is_older = all(stamp.ledger_id == own.ledger_id for stamp in unknown)
+    what = "is older than the files that were written with it" if is_older else "is not the one that sent before"
+    raise LedgerError(
+        f"the ledger {what}: with it, accepted orders would be sent again, so nothing is sent. Put the right one "
+        "back, or correct XCAPI_LEDGER_URL; if it is lost, run `xcapi ledger accept-restored`"
+    )
+
+
+def _unknown(connection: Connection, own: Stamp, stamps: Iterable[Stamp]) -> list[Stamp]:
+    known = {row.ledger_id: row.revision for row in connection.execute(select(predecessor))}
+    known[own.ledger_id] = own.revision
+    return [stamp for stamp in stamps if stamp.revision > known.get(stamp.ledger_id, -1)]
+
+
+def _check_destination(connection: Connection, now: Destination) -> None:
+    before = connection.execute(
+        select(instance).where(instance.c.host == now.host, instance.c.name == now.name)
+    ).one_or_none()
+    if before is None or (before.scope, before.event_id) == (now.scope, now.event_id):
+        return
+    accepted = connection.execute(
+        select(func.coalesce(func.sum(request.c.size), 0)).where(
+            request.c.scope == before.scope, request.c.state == "accepted"
+        )
+    ).scalar_one()
+    if accepted:
+        pixel = before.scope.removeprefix(f"{now.host}|")
+        raise ConfigurationError(
+            f"{now.name} sent {accepted:,} orders to the pixel {pixel} with the default event {before.event_id}: "
+            "with another X_ADS_PIXEL_ID or X_ADS_EVENT_ID they would all be sent again. Set them back, or run "
+            "`xcapi ledger accept-scope`"
+        )
+
+
+def _remember(connection: Connection, destination: Destination, at: float, **accepted: str) -> None:
+    of_instance = (instance.c.host == destination.host) & (instance.c.name == destination.name)
+    same = of_instance & (instance.c.scope == destination.scope) & (instance.c.event_id == destination.event_id)
+    if not accepted and connection.execute(select(func.count()).select_from(instance).where(same)).scalar_one():
+        return
+    connection.execute(delete(instance).where(of_instance))
+    row = {"host": destination.host, "name": destination.name, "scope": destination.scope, "at": at}
+    connection.execute(insert(instance).values(row | {"event_id": destination.event_id} | accepted))

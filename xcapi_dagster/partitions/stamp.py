@@ -1,0 +1,30 @@
+"""Which ledger wrote an instance's files: a lost or restored one is found out before it sends anything again."""
+
+import json
+
+from xcapi_dagster.delivery.database import Stamp
+from xcapi_dagster.errors import LedgerError
+from xcapi_dagster.outputs import Outputs
+
+_FILE = "ledger.json"
+
+
+def write_stamp(outputs: Outputs, stamp: Stamp) -> None:
+    """Write down which ledger it is that sends, and how far it has come."""
+    with outputs.writing_own(_FILE) as path:
+        path.write_text(json.dumps(stamp._asdict()) + "\n")
+
+
+def read_stamp(outputs: Outputs) -> Stamp | None:
+    """What was written last; None before the first run. Raises LedgerError for a file that says nothing readable."""
+    path = outputs.own_path(_FILE)
+    if not path.exists():
+        return None
+    try:
+        facts = json.loads(path.read_text())
+        return Stamp(str(facts["ledger_id"]), int(facts["revision"]))
+    except (ValueError, TypeError, KeyError):
+        raise LedgerError(
+            f"{path} does not say which ledger wrote the files beside it: put back a copy, or delete it and run "
+            "`xcapi ledger status` to see that the ledger is the right one"
+        ) from None
