@@ -180,3 +180,32 @@ def test_a_url_without_a_bucket_is_refused(url: str) -> None:
     """The message shows the form."""
     with pytest.raises(ConfigurationError, match=r"^XCAPI_OUTPUT_URL "):
         check_output_url(url)
+
+
+def test_what_is_there_is_listed_and_read(bucket: str, outputs: Outputs) -> None:
+    """Partitions by their keys, and files of the instance itself; nothing where there is nothing."""
+    assert (outputs.partitions("conversions"), outputs.read_own("ledger.json")) == ([], None)
+    for key in ("2026-11-02", "2026-11-01-05:00"):
+        outputs.write_table("conversions", key, TABLE)
+    with outputs.writing_own("ledger.json") as path:
+        path.write_text("{}")
+
+    assert outputs.partitions("conversions") == ["2026-11-01-05:00", "2026-11-02"]
+    assert outputs.read_own("ledger.json") == "{}"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("bucket")
+def test_a_store_that_does_not_answer_is_not_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a ledger was lost is known by a file: that it cannot be read must not look as if there were none."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    S3FileSystem.clear_instance_cache()
+    outputs = Outputs(path_of("s3://bucket/out", "XCAPI_OUTPUT_URL"), "purchases")
+
+    with pytest.raises(XConversionsError, match=r"cannot be read \(it does not answer as it should"):
+        outputs.read_own("ledger.json")
+    with pytest.raises(XConversionsError, match=r"cannot be read \(it does not answer as it should"):
+        outputs.partitions("conversions")
+
+    S3FileSystem.clear_instance_cache()

@@ -53,7 +53,9 @@ class Outputs:
         """The keys of all partitions that have a file of this kind, in order."""
         asset, ending = _PLACES[kind]
         folder = self.root / self.name / asset
-        names = [path.name for path in folder.iterdir()] if folder.exists() else []
+        names: list[str] = []
+        with _reading(folder), suppress(FileNotFoundError, NotADirectoryError):
+            names = [path.name for path in folder.iterdir()]
         others = tuple(
             other for folder_of, other in _PLACES.values() if folder_of == asset and len(other) > len(ending)
         )
@@ -63,6 +65,13 @@ class Outputs:
     def own_path(self, name: str) -> UPath:
         """Where a file of the instance itself is, that belongs to no partition."""
         return self.root / self.name / name
+
+    def read_own(self, name: str) -> str | None:
+        """What a text file of the instance itself says; None if there is none, which a store must have said."""
+        path = self.own_path(name)
+        with _reading(path), suppress(FileNotFoundError):
+            return str(path.read_text())
+        return None
 
     @contextmanager
     def writing(self, kind: FileKind, partition: str) -> Iterator[UPath]:
@@ -80,6 +89,20 @@ class Outputs:
         """Write ``table`` as the file of ``partition``."""
         with self.writing(kind, partition) as path, parquet_writer(path, table.schema) as writer:
             writer.write_table(table)
+
+
+@contextmanager
+def _reading(path: UPath) -> Iterator[None]:
+    """Tell what a folder or a store answers instead of ``path``.
+
+    To ask whether a file exists is not enough: to a store that does not answer, libraries say that it does not.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (why := stores.problem(error)) is None:
+            raise
+        raise XConversionsError(f"{path} cannot be read ({why}): check XCAPI_OUTPUT_URL") from None
 
 
 @contextmanager

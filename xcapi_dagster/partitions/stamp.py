@@ -17,14 +17,13 @@ def write_stamp(outputs: Outputs, stamp: Stamp) -> None:
 
 def read_stamp(outputs: Outputs) -> Stamp | None:
     """What was written last; None before the first run. Raises LedgerError for a file that says nothing readable."""
-    path = outputs.own_path(_FILE)
-    if not path.exists():
+    if (text := outputs.read_own(_FILE)) is None:
         return None
     try:
-        facts = json.loads(path.read_text())
+        facts = json.loads(text)
         return Stamp(str(facts["ledger_id"]), int(facts["revision"]))
     except (ValueError, TypeError, KeyError):
         raise LedgerError(
-            f"{path} does not say which ledger wrote the files beside it: put back a copy, or delete it and run "
-            "`xcapi ledger status` to see that the ledger is the right one"
+            f"{outputs.own_path(_FILE)} does not say which ledger wrote the files beside it: put back a copy, or "
+            "delete it and run `xcapi ledger status` to see that the ledger is the right one"
         ) from None
