@@ -17,7 +17,16 @@ from upath import UPath
 
 from xcapi_dagster.errors import ConfigurationError, XConversionsError
 
-FileKind = Literal["conversions", "invalid", "upload_results", "requests", "rejection_report", "rejection_csv"]
+FileKind = Literal[
+    "conversions",
+    "invalid",
+    "upload_results",
+    "requests",
+    "rejection_report",
+    "rejection_csv",
+    "rejection_page",
+    "summary",
+]
 
 # kind -> the asset whose folder it is in, and what follows the partition's key in its name
 _PLACES: Mapping[FileKind, tuple[str, str]] = {
@@ -27,6 +36,8 @@ _PLACES: Mapping[FileKind, tuple[str, str]] = {
     "requests": ("upload_results", ".requests.parquet"),
     "rejection_report": ("rejection_report", ".parquet"),
     "rejection_csv": ("rejection_report", ".csv"),
+    "rejection_page": ("rejection_report", ".html"),
+    "summary": ("rejection_report", ".summary.json"),
 }
 
 
@@ -37,10 +48,14 @@ _ABANDONED_AFTER_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The files of one component instance, below ``root``: `<root>/<name>/<asset>/<partition>.parquet`."""
+    """The files of one component instance, below ``root``: `<root>/<name>/<asset>/<partition>.parquet`.
+
+    ``url`` is where a web server, if there is one, serves ``root``.
+    """
 
     root: UPath
     name: str
+    url: str | None = None
 
     def path(self, kind: FileKind, partition: str) -> UPath:
         """Where the file of ``partition`` is; keys are percent-encoded, since `2026-11-01-05:00` is no file name."""
@@ -62,6 +77,22 @@ class Outputs:
         """Where a file of the instance itself is, that belongs to no partition."""
         return self.root / self.name / name
 
+    @property
+    def overview(self) -> UPath:
+        """Where the page over all partitions is, beside theirs."""
+        return self.own_path("rejection_report/index.html")
+
+    def range_page(self, first: str, last: str) -> UPath:
+        """Where the page over the partitions from ``first`` to ``last`` is."""
+        return self.own_path(f"rejection_report/{quote(first, safe='')}..{quote(last, safe='')}.html")
+
+    def address(self, path: UPath) -> str:
+        """Where a browser finds the file at ``path``."""
+        if self.url is None:
+            return path.as_uri()
+        names = path.parts[len(self.root.parts) :]
+        return "/".join([self.url.rstrip("/"), *(quote(name) for name in names)])
+
     @contextmanager
     def writing(self, kind: FileKind, partition: str) -> Iterator[UPath]:
         """A temporary path to write to; it becomes the file when the block ends, and vanishes when it raises."""
@@ -73,6 +104,11 @@ class Outputs:
         """The same for a file of the instance itself."""
         with _whole(self.own_path(name), mode=0o750) as path:
             yield path
+
+    def write_text(self, target: UPath, text: str) -> None:
+        """Write ``text`` as the file ``target``, one of this instance's."""
+        with _whole(target, mode=0o750) as path:
+            path.write_text(text, encoding="utf-8")
 
     def write_table(self, kind: FileKind, partition: str, table: pa.Table) -> None:
         """Write ``table`` as the file of ``partition``."""
