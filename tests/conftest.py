@@ -1,11 +1,24 @@
-"""What tests of several parts need: a real PostgreSQL server."""
+"""What tests of several parts need: a real PostgreSQL server, the report of a partition."""
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from upath import UPath
+
+from xcapi_dagster.conversions.reasons import reason
+from xcapi_dagster.conversions.schema import REJECTION_REPORT, UPLOAD_RESULTS
+from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.reports.identifiers import Identifiers
+from xcapi_dagster.reports.summary import Summary, SummaryTally, order_states
+from xcapi_dagster.reports.worth import Amount, Worth
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +33,34 @@ def postgres_url() -> Iterator[str]:
         server = get_server(Path(folder) / "data", cleanup_mode="stop")
         yield server.get_uri()
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def write_partition() -> Callable[..., tuple[Outputs, Summary]]:
+    """Write the report and the summary of a partition with these rejections, and with some orders worth 50 USD."""
+
+    def write(folder: Path, partition: str, *rows: dict[str, Any], accepted: int = 10) -> tuple[Outputs, Summary]:
+        outputs = Outputs(UPath(folder), "purchases")
+        table = pa.Table.from_pylist(
+            [_row_of_report(number, row) for number, row in enumerate(rows)], schema=REJECTION_REPORT
+        )
+        tally = SummaryTally()
+        orders = order_states(table.append_column("row", pa.array(range(len(rows)), pa.int64())))
+        tally.add(orders, UPLOAD_RESULTS.empty_table(), table, np.arange(len(rows)))
+        delivered = Worth(
+            orders=accepted, amounts={"USD": Amount(accepted, Decimal(50 * accepted))} if accepted else {}
+        )
+        summary = tally.summary(partition=partition, identifiers=Identifiers(groups={"hashed_email": delivered}))
+        summary = summary.model_copy(update={"states": {**summary.states, "accepted": delivered}})
+        outputs.write_table("rejection_report", partition, table)
+        outputs.write_text(outputs.path("summary", partition), summary.model_dump_json())
+        return outputs, summary
+
+    return write
+
+
+def _row_of_report(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    why = reason(row["reason_code"])
+    known = {"order_id": f"A-{number}", "conversion_time": datetime(2026, 11, 1, 12, tzinfo=UTC)}
+    known |= {"stage": why.stage, "severity": why.severity, "fix": why.fix} | row
+    return {name: known.get(name) for name in REJECTION_REPORT.names}

@@ -14,11 +14,13 @@ from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTION_REPORT, UPLO
 from xcapi_dagster.delivery.database import Stamp
 from xcapi_dagster.delivery.deliver import Delivery
 from xcapi_dagster.errors import ConfigurationError, ContractError, DeliveryHaltedError, XConversionsError
-from xcapi_dagster.metadata import column_schema, ledger_stamp, of_prepared, of_uploaded
+from xcapi_dagster.metadata import column_schema, ledger_stamp, of_prepared, of_report, of_uploaded
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.prepare import Prepared, prepare_partition
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.partitions.upload import Uploaded, upload_partition
+from xcapi_dagster.reports.history import History
+from xcapi_dagster.reports.pages import write_overview, write_page
 from xcapi_dagster.settings import Settings
 
 ORDERS_GROUP = "warehouse"
@@ -92,7 +94,9 @@ def _conversions(
                 context.log.info("%s: %d orders read, %d ready to send", partition.key, prepared.read, prepared.ready)
                 metadata = of_prepared(prepared, without_time, outputs.path("conversions", partition.key))
                 context.add_asset_metadata(metadata, asset_key=key, partition_key=partition.key)
-        return dg.MaterializeResult(asset_key=key, check_results=[checks.identifier_coverage(key, done)])
+            history = History.of(outputs)
+        verdicts = [checks.identifier_coverage(key, done), checks.steady_identifier_coverage(key, done, history)]
+        return dg.MaterializeResult(asset_key=key, check_results=verdicts)
 
     return conversions
 
@@ -134,16 +138,19 @@ def _upload(
     def upload(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         with sanitized():
             partitions = _partitions(context, partitions_def)
-            uploaded = _upload_partitions(context, settings, partitions)
             outputs = resources.outputs_of(settings)
+            history = History.of(outputs)
+            uploaded = _upload_partitions(context, settings, partitions, history)
             for key, outcome in uploaded.items():
-                for asset, path in (
-                    (results, outputs.path("upload_results", key)),
-                    (report, outputs.path("rejection_report", key)),
-                ):
-                    context.add_asset_metadata(of_uploaded(outcome, path), asset_key=asset, partition_key=key)
+                told = of_uploaded(outcome, outputs.path("upload_results", key))
+                context.add_asset_metadata(told, asset_key=results, partition_key=key)
+                context.add_asset_metadata(of_report(outcome, outputs), asset_key=report, partition_key=key)
             counts = {key: outcome.counts for key, outcome in uploaded.items()}
-            verdicts = [checks.counts_add_up(report, counts), checks.rejection_rate(report, counts)]
+            verdicts = [
+                checks.counts_add_up(report, counts),
+                checks.rejection_rate(report, counts),
+                checks.no_new_reasons(report, list(counts), history),
+            ]
         yield dg.MaterializeResult(asset_key=report, check_results=verdicts)
         with sanitized():
             if halted := next((outcome.halted for outcome in uploaded.values() if outcome.halted), None):
@@ -154,22 +161,31 @@ def _upload(
 
 
 def _upload_partitions(
-    context: dg.AssetExecutionContext, settings: Settings, partitions: Sequence[Partition]
+    context: dg.AssetExecutionContext, settings: Settings, partitions: Sequence[Partition], history: History
 ) -> dict[str, Uploaded]:
-    """What became of each partition. One that cannot be sent leaves those after it pending, with their files."""
+    """What became of each partition, also added to ``history``; their pages and the overview are written.
+
+    One that cannot be sent leaves those after it pending, with their files.
+    """
     outputs = resources.outputs_of(settings)
     is_history = partitions[-1].end < datetime.now(UTC) - _HISTORY_AFTER
     terms = resources.terms_of(settings, is_history=is_history)
     uploaded: dict[str, Uploaded] = {}
     stamps = latest_stamps(context.instance, settings.name)
     ledger_of_run = resources.ledger_of(settings, context.run.run_id, stamps)
-    with resources.api_client_of(settings) as client, ledger_of_run as ledger:
-        write_stamp(outputs, ledger.stamp())
-        delivery = Delivery(ledger, client, terms)
-        for partition in partitions:
-            uploaded[partition.key] = outcome = upload_partition(partition.key, ledger, delivery, terms.policy, outputs)
-            told = ", ".join(f"{count} {name}" for name, count in outcome.counts.as_dict().items() if count)
-            context.log.info("%s: %s", partition.key, told or "no orders")
+    try:
+        with resources.api_client_of(settings) as client, ledger_of_run as ledger:
+            write_stamp(outputs, ledger.stamp())
+            delivery = Delivery(ledger, client, terms)
+            for partition in partitions:
+                outcome = upload_partition(partition.key, ledger, delivery, terms.policy, outputs)
+                uploaded[partition.key] = outcome
+                history.add(outcome.summary)
+                write_page(outcome.summary, history, outputs)
+                told = ", ".join(f"{count} {name}" for name, count in outcome.counts.as_dict().items() if count)
+                context.log.info("%s: %s", partition.key, told or "no orders")
+    finally:
+        write_overview(outputs)
     return uploaded
 
 

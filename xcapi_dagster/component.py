@@ -36,6 +36,7 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
     orders: str | None = Field(default=None, description="XCAPI_ORDERS: a table, or a path ending in .sql")
     ledger_url: str | None = Field(default=None, description="XCAPI_LEDGER_URL")
     output_url: str | None = Field(default=None, description="XCAPI_OUTPUT_URL")
+    reports_url: str | None = Field(default=None, description="XCAPI_REPORTS_URL: where the output folder is served")
     start_date: str | None = Field(default=None, description="XCAPI_START_DATE: the first partition")
     timezone: str | None = Field(default=None, description="XCAPI_TIMEZONE: of the partitions")
     source_timezone: str | None = Field(default=None, description="XCAPI_SOURCE_TIMEZONE: of timestamps without a zone")

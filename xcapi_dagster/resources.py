@@ -43,7 +43,7 @@ def warehouse_of(settings: Settings) -> Warehouse:
 
 def outputs_of(settings: Settings) -> Outputs:
     """The files of this instance."""
-    return Outputs(UPath(settings.output_url), settings.name)
+    return Outputs(UPath(settings.output_url), settings.name, settings.reports_url)
 
 
 def rules_of(settings: Settings, now: datetime) -> Rules:

@@ -36,6 +36,7 @@ VARIABLES: Mapping[str, str] = {
     "orders": "XCAPI_ORDERS",
     "ledger_url": "XCAPI_LEDGER_URL",
     "output_url": "XCAPI_OUTPUT_URL",
+    "reports_url": "XCAPI_REPORTS_URL",
     "start_date": "XCAPI_START_DATE",
     "timezone": "XCAPI_TIMEZONE",
     "source_timezone": "XCAPI_SOURCE_TIMEZONE",
@@ -132,6 +133,9 @@ class Settings(BaseModel):
     orders: str = Field(default="orders", description="table, schema.table, or a path ending in .sql")
     ledger_url: str = Field(repr=False, description="SQLAlchemy URL of the ledger: SQLite or PostgreSQL.")
     output_url: str = Field(repr=False, description="Folder or object store for Parquet and reports.")
+    reports_url: (
+        Annotated[str, _matching("https?://[^?#@]+", "must be an address such as https://reports.example.com")] | None
+    ) = Field(default=None, repr=False, description="Where a web server serves the output folder, for links.")
     start_date: Annotated[date, BeforeValidator(_iso_date)] = Field(
         default=FIRST_DAY, description="The first daily partition."
     )
