@@ -14,6 +14,7 @@ from xcapi_dagster.errors import ConfigurationError, XConversionsError
 _MODULES: Mapping[str, str] = {
     "demo": "demo",
     "sync": "sync",
+    "report": "report",
     "held": "held",
     "ledger": "ledger",
     "sandbox": "sandbox",

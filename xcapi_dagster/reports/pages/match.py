@@ -53,7 +53,6 @@ class Match(NamedTuple):
 
     readiness: Readiness
     changes: Sequence[tuple[str, Change]]
-    conversions: int
     coverage: Sequence[Coverage]
     chart: Markup
     mistyped_domains: int
@@ -77,7 +76,6 @@ def match_view(summary: Summary, earlier: Sequence[Summary]) -> Match:
     return Match(
         readiness=readiness(summary),
         changes=[(_CHANGES[change.name], change) for change in best_changes(summary) if change.name in _CHANGES],
-        conversions=everything.orders,
         coverage=coverage,
         chart=Markup(charts.bars(marks, "Share of conversions with each identifier", most=100)),  # noqa: S704
         mistyped_domains=summary.identifiers.mistyped_domains,

@@ -10,11 +10,11 @@ from xcapi_dagster.reports.pages import charts
 from xcapi_dagster.reports.pages.charts import Mark
 from xcapi_dagster.reports.pages.formats import amounts, number, percent
 from xcapi_dagster.reports.pages.links import page_link
+from xcapi_dagster.reports.pages.match import NAMES
 from xcapi_dagster.reports.readiness import score_by_count
 from xcapi_dagster.reports.summary import DELIVERED, LOST, WAITING, WITHHELD, Summary
 from xcapi_dagster.reports.worth import Worth
 
-NAMES = {"twclid": "Click id", "hashed_email": "E-mail", "hashed_phone_number": "Phone"}
 _LABELS = 8  # written below a chart: more would touch each other
 _SHARES = {"lost": "lost", "waiting": "waiting", "withheld": "without consent"}  # field of a row -> in words
 
