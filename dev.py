@@ -2,6 +2,7 @@
 
     python3 dev.py demo            the demo, ending with a table of what became of the orders
     python3 dev.py test            all checks, as CI does them: format, lint, types, import rules, tests, docs
+                                   (some look at pages with Chromium, which is installed where apt-get can do it)
     python3 dev.py test --quick    the same without the slow tests, in under a minute
 
 The first run makes `.venv` and installs the pinned versions of `requirements.lock` into it.
@@ -9,6 +10,7 @@ The first run makes `.venv` and installs the pinned versions of `requirements.lo
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -40,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         return run("xcapi", "demo", *rest)
     if command == "test":
         set_up()
+        if "--quick" not in rest:
+            set_up_browser()
         return test(is_quick="--quick" in rest)
     print(__doc__)
     return 0 if command in ("help", "--help", "-h") else 2
@@ -56,6 +60,17 @@ def set_up() -> None:
     subprocess.run([*pip, "-r", str(LOCK)], check=True)
     subprocess.run([*pip, "--no-deps", "-e", str(ROOT)], check=True)
     STAMP.write_text(wanted)
+
+
+def set_up_browser() -> None:
+    """Install Debian's Chromium where there is none; where that cannot be done, the tests that need it say so."""
+    if shutil.which("chromium") or not shutil.which("apt-get") or os.geteuid() != 0:
+        return
+    print("Setting up Chromium with apt-get ...", flush=True)
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    install = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium", "fonts-dejavu-core")
+    for command in (("apt-get", "update", "--quiet"), install):
+        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
 
 
 def test(*, is_quick: bool) -> int:

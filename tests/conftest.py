@@ -1,11 +1,26 @@
-"""What tests of several parts need: a real PostgreSQL server."""
+"""What tests of several parts need: a real PostgreSQL server, an S3 over HTTP, the report of a partition."""
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
+import numpy as np
+import pyarrow as pa
 import pytest
+import sqlalchemy as sa
+from upath import UPath
+
+from xcapi_dagster.conversions.reasons import reason
+from xcapi_dagster.conversions.schema import REJECTION_REPORT, UPLOAD_RESULTS
+from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.reports.identifiers import Identifiers
+from xcapi_dagster.reports.summary import Summary, SummaryTally, order_states
+from xcapi_dagster.reports.worth import Amount, Worth
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +35,70 @@ def postgres_url() -> Iterator[str]:
         server = get_server(Path(folder) / "data", cleanup_mode="stop")
         yield server.get_uri()
         server.cleanup()
+
+
+@pytest.fixture
+def postgresql_ledger_url(postgres_url: str) -> Iterator[str]:
+    """A new, empty database of the PostgreSQL server."""
+    name = f"ledger_{uuid4().hex}"
+    server = sa.create_engine(
+        sa.make_url(postgres_url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+    )
+    with server.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+@pytest.fixture(scope="session")
+def s3_environ() -> Iterator[Mapping[str, str]]:
+    """Give the variables that lead to an S3 on 127.0.0.1, which runs for as long as the session."""
+    from tests.object_stores import s3_server  # noqa: PLC0415 - moto takes a second to import
+
+    with s3_server() as environ:
+        yield environ
+
+
+@pytest.fixture
+def bucket(s3_environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the URL of an empty bucket, and this process the variables that lead to it."""
+    from s3fs import S3FileSystem  # noqa: PLC0415
+
+    for name, value in s3_environ.items():
+        monkeypatch.setenv(name, value)
+    name = f"bucket-{uuid4().hex}"
+    S3FileSystem().mkdir(name)
+    return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def write_partition() -> Callable[..., tuple[Outputs, Summary]]:
+    """Write the report and the summary of a partition with these rejections, and with some orders worth 50 USD."""
+
+    def write(folder: Path, partition: str, *rows: dict[str, Any], accepted: int = 10) -> tuple[Outputs, Summary]:
+        outputs = Outputs(UPath(folder), "purchases")
+        table = pa.Table.from_pylist(
+            [_row_of_report(number, row) for number, row in enumerate(rows)], schema=REJECTION_REPORT
+        )
+        tally = SummaryTally()
+        orders = order_states(table.append_column("row", pa.array(range(len(rows)), pa.int64())))
+        tally.add(orders, UPLOAD_RESULTS.empty_table(), table, np.arange(len(rows)))
+        delivered = Worth(
+            orders=accepted, amounts={"USD": Amount(accepted, Decimal(50 * accepted))} if accepted else {}
+        )
+        summary = tally.summary(partition=partition, identifiers=Identifiers(groups={"hashed_email": delivered}))
+        summary = summary.model_copy(update={"states": {**summary.states, "accepted": delivered}})
+        outputs.write_table("rejection_report", partition, table)
+        outputs.write_text(outputs.path("summary", partition), summary.model_dump_json())
+        return outputs, summary
+
+    return write
+
+
+def _row_of_report(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    why = reason(row["reason_code"])
+    known = {"order_id": f"A-{number}", "conversion_time": datetime(2026, 11, 1, 12, tzinfo=UTC)}
+    known |= {"stage": why.stage, "severity": why.severity, "fix": why.fix} | row
+    return {name: known.get(name) for name in REJECTION_REPORT.names}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from xcapi_dagster import Sandbox, Settings, build_x_conversions_assets, from_environment
+from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.settings import DEMO
 
@@ -147,8 +149,50 @@ def test_a_halted_upload_leaves_its_report(settings: Settings, sandbox: Sandbox)
 def test_the_checks_are_part_of_the_steps(settings: Settings) -> None:
     """Coverage, sums and rejection rate are evaluated in the run, without steps of their own."""
     result, _ = run(settings, "2026-11-02")
-    verdicts = {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
-    assert verdicts == {"identifier_coverage": True, "counts_add_up": True, "rejection_rate": True}
+    evaluations = result.get_asset_check_evaluations()
+    verdicts = {each.check_name: each.passed for each in evaluations if each.asset_key.path[-1] != "event_tags"}
+    assert verdicts == dict.fromkeys(
+        (
+            "identifier_coverage",
+            "steady_identifier_coverage",
+            "counts_add_up",
+            "rejection_rate",
+            "no_new_reasons",
+        ),
+        True,
+    )
+
+
+def test_the_report_tells_its_headline_and_where_its_page_is(settings: Settings, tmp_path: Path) -> None:
+    """In words, as a table of reasons with value at stake and fix, as numbers to plot, and as links."""
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute("UPDATE orders SET email = NULL WHERE order_id IN ('order-18','order-19')")
+        connection.execute("UPDATE orders SET email = 'nobody' WHERE order_id = 'order-20'")
+    served = settings.model_copy(update={"reports_url": "https://reports.example.com/x/"})
+    for given in (settings, served):
+        result, _ = run(given, "2026-11-02")
+        metadata = shown(result, "rejection_report")["2026-11-02"]
+        pages = "purchases/rejection_report"
+        root = "https://reports.example.com/x" if given is served else (tmp_path / "home" / "output").as_uri()
+        assert metadata["report"] == f"{root}/{pages}/2026-11-02.html"
+        assert metadata["overview"] == f"{root}/{pages}/index.html"
+        assert metadata["headline"] == "21 of 24 orders reached X. 3 are lost, worth USD 87."
+        reasons = [record.data for record in metadata["reasons"].records]
+        assert [(each["reason"], each["orders"], each["value at stake"]) for each in reasons] == [
+            ("no_identifier", 3, "USD 87"),
+            ("email_invalid", 1, "USD 30"),
+        ]
+        assert reasons[0]["how to fix it"] == REASONS["no_identifier"].fix
+        assert metadata["rejection_rate"] == 0.125
+        assert metadata["match_readiness"] == round(70 * 21 / 24 * 0.9, 1)
+    folder = tmp_path / "home" / "output" / "purchases" / "rejection_report"
+    assert {path.name for path in folder.iterdir()} == {
+        "2026-11-02.csv",
+        "2026-11-02.html",
+        "2026-11-02.parquet",
+        "2026-11-02.summary.json",
+        "index.html",
+    }
 
 
 def test_bad_rows_fail_the_rate_and_not_the_run(settings: Settings, tmp_path: Path) -> None:
@@ -164,7 +208,7 @@ def test_bad_rows_fail_the_rate_and_not_the_run(settings: Settings, tmp_path: Pa
 
 def test_the_upload_has_a_pool_and_the_assets_a_policy(settings: Settings) -> None:
     """One pool for each ads account; a backfill of 30 days is one run."""
-    _, conversions, upload = build_x_conversions_assets(settings)
+    _, conversions, upload, _ = build_x_conversions_assets(settings)
     assert isinstance(conversions, dg.AssetsDefinition)
     assert isinstance(upload, dg.AssetsDefinition)
     assert upload.op.pool == f"x_ads_{settings.account_id}"
@@ -232,3 +276,11 @@ def test_no_identifier_and_no_secret_is_left_anywhere(
     for path in (tmp_path / "home").rglob("*.parquet"):
         content = str(pq.read_table(path).to_pylist())
         assert not any(canary in content for canary in CANARIES)
+    reports = tmp_path / "home" / "output" / "purchases" / "rejection_report"
+    assert {path.suffix for path in reports.iterdir()} == {".csv", ".html", ".json", ".parquet"}
+    for path in reports.iterdir():  # nor hashed, nor what X repeated
+        content = str(pq.read_table(path).to_pylist()) if path.suffix == ".parquet" else path.read_text()
+        assert "order-22" in content or path.name in ("index.html", "2026-11-02.summary.json") or "11-03" in path.name
+        assert sha256(email.encode()).hexdigest() not in content
+        assert sha256(f"+1{phone}".encode()).hexdigest() not in content
+        assert "onotset" not in content

@@ -5,14 +5,33 @@ import dagster as dg
 from xcapi_dagster import checks
 from xcapi_dagster.partitions.prepare import Prepared
 from xcapi_dagster.reports.counts import Counts
+from xcapi_dagster.reports.history import History
+from xcapi_dagster.reports.identifiers import Identifiers
+from xcapi_dagster.reports.summary import ReasonSummary, Summary
+from xcapi_dagster.reports.worth import Worth
 
 ASSET = dg.AssetKey(["purchases", "rejection_report"])
-IDENTIFIERS = ("twclid", "hashed_email", "hashed_phone_number", "ip_address", "user_agent")
 
 
-def prepared(ready: int, **with_identifier: int) -> Prepared:
-    """A partition with ``ready`` conversions, so many of them with each identifier."""
-    return Prepared(ready=ready, with_identifier=dict.fromkeys(IDENTIFIERS, 0) | with_identifier)
+def prepared(ready: int, **carried: int) -> Prepared:
+    """A partition with ``ready`` conversions, so many of them with just this identifier, the others with none."""
+    groups = {"": Worth(orders=ready - sum(carried.values()))}
+    groups |= {identifier: Worth(orders=orders) for identifier, orders in carried.items()}
+    return Prepared(ready=ready, identifiers=Identifiers(groups=groups))
+
+
+def history(*codes: str, **carried: int) -> list[Summary]:
+    """Five days of a hundred conversions with these identifiers, the reasons one a day."""
+    found = prepared(100, **carried).identifiers
+    return [
+        Summary(
+            partition=f"2026-11-0{day}",
+            states={"accepted": Worth(orders=100)},
+            identifiers=found,
+            reasons=tuple(ReasonSummary(code=code, worth=Worth(orders=1)) for code in codes[day - 1 : day]),
+        )
+        for day in range(1, 6)
+    ]
 
 
 def test_a_lost_order_is_an_error_that_names_its_partition() -> None:
@@ -43,5 +62,42 @@ def test_the_rate_leaves_out_what_nobody_wanted_sent() -> None:
 def test_coverage_is_that_of_the_best_identifier() -> None:
     """Half of the conversions with an e-mail address are enough; an IP address matches nobody."""
     assert checks.identifier_coverage(ASSET, {"d": prepared(10, hashed_email=5)}).passed
-    assert not checks.identifier_coverage(ASSET, {"d": prepared(10, hashed_email=4, ip_address=10)}).passed
+    assert not checks.identifier_coverage(ASSET, {"d": prepared(10, hashed_email=4, ip_address=6)}).passed
     assert checks.identifier_coverage(ASSET, {"d": prepared(0)}).passed
+
+
+def test_an_identifier_that_vanishes_is_named_with_what_was_usual() -> None:
+    """Phones fall from 60 % to 30 %: the verdict says which, where and from what."""
+    day = {"2026-11-06": prepared(100, hashed_phone_number=30, twclid=70)}
+    verdict = checks.steady_identifier_coverage(ASSET, day, History(history(hashed_phone_number=60, twclid=40)))
+    assert (verdict.passed, verdict.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "2026-11-06: hashed_phone_number on 30% instead of 60%" in str(verdict.description)
+    assert "twclid" not in str(verdict.description)
+
+
+def test_a_fall_that_could_be_chance_is_none() -> None:
+    """Of ten conversions three instead of six have a phone; and of a hundred 51 instead of 60."""
+    usual = History(history(hashed_phone_number=60))
+    for day in (prepared(10, hashed_phone_number=3), prepared(100, hashed_phone_number=51), prepared(0)):
+        assert checks.steady_identifier_coverage(ASSET, {"2026-11-06": day}, usual).passed
+
+
+def test_partitions_of_one_run_are_compared_with_each_other() -> None:
+    """In a backfill nothing has a summary yet; three partitions before one are enough, later ones do not count."""
+    days = {f"2026-11-0{day}": prepared(100, hashed_email=90) for day in (1, 2, 3)}
+    fallen = {"2026-11-04": prepared(100, hashed_email=50)}
+    assert not checks.steady_identifier_coverage(ASSET, days | fallen, History()).passed
+    assert checks.steady_identifier_coverage(ASSET, fallen, History(history(hashed_email=90)[3:])).passed
+
+
+def test_a_new_reason_is_named_with_its_fix() -> None:
+    """Seen on the fifth day and on none before; an old one on the sixth is not new."""
+    summaries = history("no_identifier", "no_identifier", "email_invalid", "email_invalid", "negative_value")
+    summaries.append(
+        Summary(partition="2026-11-06", reasons=(ReasonSummary(code="no_identifier", worth=Worth(orders=1)),))
+    )
+    verdict = checks.no_new_reasons(ASSET, ["2026-11-05", "2026-11-06"], History(summaries))
+    assert (verdict.passed, verdict.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "2026-11-05: negative_value (Leave refunds" in str(verdict.description)
+    assert "2026-11-06" not in str(verdict.description)
+    assert checks.no_new_reasons(ASSET, ["2026-11-06"], History(summaries)).passed

@@ -7,6 +7,8 @@ import pytest
 from dagster.components.testing import create_defs_folder_sandbox
 
 from xcapi_dagster import ConfigurationError, XConversionsComponent
+from xcapi_dagster.component import EventTagModel
+from xcapi_dagster.event_tags import WANTED, wanted_event_tags
 
 PRODUCTION = {
     "XCAPI_WAREHOUSE_URL": "duckdb:////srv/shop.duckdb",
@@ -37,8 +39,8 @@ def definitions(**attributes: object) -> dg.Definitions:
 
 
 @pytest.mark.usefixtures("environ")
-def test_an_instance_is_four_keys_and_a_schedule() -> None:
-    """The three assets, the orders outside of their prefix, a schedule that is stopped."""
+def test_an_instance_is_five_keys_and_two_schedules() -> None:
+    """The four assets, the orders outside of their prefix, schedules that are stopped."""
     defs = definitions(name="subscriptions")
     keys = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
     assert keys == {
@@ -46,8 +48,62 @@ def test_an_instance_is_four_keys_and_a_schedule() -> None:
         "subscriptions/conversions",
         "subscriptions/upload_results",
         "subscriptions/rejection_report",
+        "subscriptions/event_tags",
     }
-    assert [schedule.name for schedule in defs.schedules or []] == ["subscriptions_daily"]
+    schedules = [schedule for schedule in defs.schedules or [] if isinstance(schedule, dg.ScheduleDefinition)]
+    assert [schedule.name for schedule in schedules] == ["subscriptions_daily", "subscriptions_event_tags"]
+    assert {schedule.default_status for schedule in schedules} == {dg.DefaultScheduleStatus.STOPPED}
+
+
+@pytest.mark.usefixtures("environ")
+def test_the_daily_job_leaves_the_event_tags_alone() -> None:
+    """Partitions are one job, what X says about event tags is another."""
+    repository = definitions().get_repository_def()
+    daily, event_tags = (
+        {key.path[-1] for key in repository.get_job(name).asset_layer.selected_asset_keys}
+        for name in ("purchases_daily", repository.get_schedule_def("purchases_event_tags").job_name)
+    )
+    assert daily == {"conversions", "upload_results", "rejection_report"}
+    assert event_tags == {"event_tags"}
+
+
+@pytest.mark.usefixtures("environ")
+def test_event_tags_that_should_exist_are_kept_with_the_asset() -> None:
+    """The block of the YAML is there for `xcapi tags plan`, with the account that it is about."""
+    tag = {
+        "name": "Purchase",
+        "type": "PURCHASE",
+        "click_window": 30,
+        "view_through_window": 1,
+        "retargeting_enabled": False,
+    }
+    specs = definitions(
+        event_tags=[tag, tag | {"name": "Lead", "type": "SIGN_UP", "id": "o87ne"}]
+    ).resolve_all_asset_specs()
+    account_id, (first, second) = wanted_event_tags(next(spec for spec in specs if WANTED in spec.metadata))
+    assert account_id == "18ce55gze09"
+    assert first.values.given() == tag
+    assert (second.name, second.values.type, second.id) == ("Lead", "SIGN_UP", "o87ne")
+
+
+@pytest.mark.usefixtures("environ")
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"click_window": 60}, "click window must be 1, 7, 14 or 30 days, not 60: Events Manager can set it"),
+        ({"view_through_window": 30, "click_window": 7}, "at most the click window"),
+        ({"type": "Page view"}, "SITE_VISIT"),
+        ({"name": " "}, "name must not be empty"),
+        ({"id": "O87NE"}, "no event tag's id"),
+    ],
+)
+def test_event_tags_that_x_would_refuse_are_named(change: dict[str, object], named: str) -> None:
+    """Nothing is loaded, and the line says which tag and what about it."""
+    tag = {"name": "T", "type": "CUSTOM", "click_window": 7, "view_through_window": 1, "retargeting_enabled": True}
+    component = XConversionsComponent(event_tags=[EventTagModel(**tag | change)])
+    with pytest.raises(ConfigurationError, match=named) as raised:
+        component.build_defs(None)
+    assert str(raised.value).startswith("event_tags, ")
 
 
 @pytest.mark.usefixtures("environ")

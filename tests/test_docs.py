@@ -18,16 +18,18 @@ from xcapi_dagster.settings import VARIABLES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
-def blocks(language: str) -> list[str]:
-    """The README's code blocks in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", re.sub(r"^ {3}", "", README, flags=re.MULTILINE), re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    """The code blocks of a page in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", re.sub(r"^ {3}", "", page, flags=re.MULTILINE), re.DOTALL)
 
 
 def commands() -> list[str]:
-    """Every command line that the README shows."""
-    return [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
+    """Every command line that the README and the other pages show."""
+    shown = [block for page in (README, *(path.read_text() for path in PAGES)) for block in blocks("console", page)]
+    return [line[2:] for block in shown for line in block.splitlines() if line.startswith("$ ")]
 
 
 def test_the_python_block_runs(tmp_path: Path) -> None:
@@ -51,15 +53,16 @@ def test_the_yaml_block_is_a_component() -> None:
     assert document["attributes"].keys() <= XConversionsComponent.model_fields.keys()
 
 
-@pytest.mark.parametrize("command", [line for line in commands() if line.startswith("xcapi ")])
+@pytest.mark.parametrize("command", sorted({line for line in commands() if line.startswith("xcapi ")}))
 def test_every_shown_command_exists(command: str) -> None:
-    """`xcapi` understands each command line of the README."""
+    """`xcapi` understands each command line that is shown."""
     name, *words = shlex.split(command)[1:]
     shown = main.get_command(click.Context(main), name)
     if isinstance(shown, click.Group):
         shown = shown.get_command(click.Context(shown), words.pop(0))
     assert shown is not None
-    known = {option for parameter in shown.params if isinstance(parameter, click.Option) for option in parameter.opts}
+    options = [parameter for parameter in shown.params if isinstance(parameter, click.Option)]
+    known = {name for option in options for name in (*option.opts, *option.secondary_opts)}
     assert {word for word in words if word.startswith("-")} <= known
 
 
@@ -80,9 +83,11 @@ def test_every_reason_is_documented() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    """Relative links name files of the repository."""
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    """Relative links name files of the repository, and the README leads to every page."""
+    for page in (ROOT / "README.md", *PAGES):
+        links = [link for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if "://" not in link]
+        assert [link for link in links if not (page.parent / link).exists()] == []
+    assert [page.name for page in PAGES if f"(docs/{page.name})" not in README] == []
 
 
 def test_the_two_commands_are_in_the_readme() -> None:

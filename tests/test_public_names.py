@@ -1,6 +1,9 @@
 """What the package offers by name, and how it is installed."""
 
 import importlib.metadata
+import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -12,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 def test_public_names_are_the_documented_ones() -> None:
     """`__all__` is what users may rely on; a change of it is a change for them."""
     assert sorted(xcapi_dagster.__all__) == [
+        "AdsApiError",
         "ConfigurationError",
         "ContractError",
         "DeliveryHaltedError",
@@ -28,10 +32,18 @@ def test_public_names_are_the_documented_ones() -> None:
     assert all(hasattr(xcapi_dagster, name) for name in xcapi_dagster.__all__)
 
 
+def test_a_command_that_needs_no_dagster_loads_none() -> None:
+    """Asking what an error means takes no seconds of imports."""
+    heavy = "{'dagster', 'pandas', 'pyarrow'} & {*sys.modules}"
+    code = f"import sys; from xcapi_dagster.cli import explain_error; print({heavy})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_every_error_is_this_packages_own() -> None:
     """One tree: whoever catches the root catches all."""
     errors = [getattr(xcapi_dagster, name) for name in xcapi_dagster.__all__ if name.endswith("Error")]
-    assert len(errors) == 6
+    assert len(errors) == 7
     assert all(issubclass(error, xcapi_dagster.XConversionsError) for error in errors)
 
 
@@ -42,12 +54,14 @@ def test_the_package_is_typed_and_versioned() -> None:
 
 
 def test_what_is_installed_is_pinned_without_an_address() -> None:
-    """The lock file has a version for everything and the address of no registry."""
+    """The lock file has a version for all that is installed here, by CONTRIBUTING's command, and no address."""
     lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line.strip()]
     assert all("==" in line for line in lines)
     assert not any("://" in line or line.startswith("-") for line in lines)
     pinned = {line.split("==")[0].split("[")[0].lower() for line in lines}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + [name for extra in project["optional-dependencies"].values() for name in extra]
+    extras = set(re.findall(r"--extra (\w+)", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert extras <= project["optional-dependencies"].keys()
+    wanted = project["dependencies"] + [name for extra in extras for name in project["optional-dependencies"][extra]]
     names = {name.split(">")[0].split("<")[0].split("[")[0].strip().lower() for name in wanted}
     assert names <= pinned

@@ -5,13 +5,14 @@ import string
 from datetime import date
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.sandbox.world import DEMO_WORLD
-from xcapi_dagster.settings import SECRETS, VARIABLES, from_environment, is_demo
+from xcapi_dagster.settings import DEMO_OAUTH, SECRETS, VARIABLES, account_from_environment, from_environment, is_demo
 
 CANARY = "canary-3f1b"
 PRODUCTION = {
@@ -152,11 +153,39 @@ def test_passwords_in_urls_are_never_shown() -> None:
     assert CANARY not in repr(from_environment(environ))
 
 
+def test_an_ads_account_needs_neither_pixel_nor_warehouse() -> None:
+    """Whoever creates the first event tag has no event id yet."""
+    account = account_from_environment({"X_ADS_ACCOUNT_ID": "18ce55gze09"} | OAUTH)
+    assert (account.account_id, account.api_url, account.api_version) == ("18ce55gze09", "https://ads-api.x.com", "12")
+    assert account_from_environment(OAUTH, account_id="o1").account_id == "o1"
+    assert account_from_environment({}).demo
+
+
+@pytest.mark.parametrize("left_out", OAUTH)
+def test_an_ads_account_is_asked_with_oauth_alone(left_out: str) -> None:
+    """A pixel token does not stand in for any of the four; the account is named in the same line."""
+    given_three = {name: value for name, value in OAUTH.items() if name != left_out}
+    with pytest.raises(ConfigurationError) as raised:
+        account_from_environment(given_three | {"X_ADS_PIXEL_TOKEN": CANARY})
+    named = set(re.findall(r"\w+", str(raised.value)))
+    assert {left_out, "X_ADS_ACCOUNT_ID"} <= named
+    assert not named & given_three.keys()
+    assert CANARY not in named
+
+
+def test_the_demos_questions_are_signed_as_its_sandbox_knows() -> None:
+    """The four values are those of the sandbox's default world."""
+    (application,), (token,) = DEMO_WORLD.applications, DEMO_WORLD.access_tokens
+    expected = (application.consumer_key, application.consumer_secret, token.token, token.secret)
+    assert tuple(value.get_secret_value() for value in DEMO_OAUTH.values()) == expected
+
+
 def test_a_given_value_goes_before_its_variable() -> None:
     """A component's YAML wins over the environment."""
     assert from_environment(PRODUCTION, senders=7, timezone=None).senders == 7
 
 
+@hypothesis.settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(list(VARIABLES.values())), st.text(string.printable)))
 def test_any_environment_is_accepted_or_refused_in_one_line(environ: dict[str, str]) -> None:
     """Whatever is in the variables, the outcome is settings or a line that tells what to set."""

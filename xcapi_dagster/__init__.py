@@ -5,23 +5,29 @@ To read the code, follow an order: `conversions.prepare` (the transform), `parti
 Dagster), `cli`.
 """
 
+from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from xcapi_dagster.assets import build_x_conversions_assets
-from xcapi_dagster.component import XConversionsComponent
-from xcapi_dagster.errors import (
-    ConfigurationError,
-    ContractError,
-    DeliveryHaltedError,
-    LedgerError,
-    WarehouseError,
-    XConversionsError,
-)
-from xcapi_dagster.sandbox import Sandbox
-from xcapi_dagster.schedules import build_daily_schedule
-from xcapi_dagster.settings import Settings, from_environment
+if TYPE_CHECKING:
+    from xcapi_dagster.assets import build_x_conversions_assets
+    from xcapi_dagster.component import XConversionsComponent
+    from xcapi_dagster.errors import (
+        AdsApiError,
+        ConfigurationError,
+        ContractError,
+        DeliveryHaltedError,
+        LedgerError,
+        WarehouseError,
+        XConversionsError,
+    )
+    from xcapi_dagster.sandbox import Sandbox
+    from xcapi_dagster.schedules import build_daily_schedule
+    from xcapi_dagster.settings import Settings, from_environment
 
 __all__ = [
+    "AdsApiError",
     "ConfigurationError",
     "ContractError",
     "DeliveryHaltedError",
@@ -37,3 +43,20 @@ __all__ = [
 ]
 
 __version__ = version("xcapi-dagster")
+
+# public name -> its module; the errors' is `errors`
+_MODULES: Mapping[str, str] = {
+    "Sandbox": "sandbox",
+    "Settings": "settings",
+    "XConversionsComponent": "component",
+    "build_daily_schedule": "schedules",
+    "build_x_conversions_assets": "assets",
+    "from_environment": "settings",
+}
+
+
+def __getattr__(name: str) -> object:
+    """A public name, imported when it is asked for: most commands need neither Dagster nor pandas."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)

@@ -1,28 +1,29 @@
 """The assets of one component instance: conversions, and from one step upload results and rejection report."""
 
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from xcapi_dagster import checks, resources
+from xcapi_dagster.ads_api.tag_plan import wanted_tags
+from xcapi_dagster.boundary import sanitized
 from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTION_REPORT, UPLOAD_RESULTS
 from xcapi_dagster.delivery.database import Stamp
 from xcapi_dagster.delivery.deliver import Delivery
-from xcapi_dagster.errors import ConfigurationError, ContractError, DeliveryHaltedError, XConversionsError
-from xcapi_dagster.metadata import column_schema, ledger_stamp, of_prepared, of_uploaded
+from xcapi_dagster.errors import DeliveryHaltedError
+from xcapi_dagster.event_tags import INSTANCE_TAG, build_event_tags_asset
+from xcapi_dagster.metadata import column_schema, ledger_stamp, of_prepared, of_report, of_uploaded
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.prepare import Prepared, prepare_partition
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.partitions.upload import Uploaded, upload_partition
+from xcapi_dagster.reports.history import History
+from xcapi_dagster.reports.pages import write_overview, write_page
 from xcapi_dagster.settings import Settings
 
 ORDERS_GROUP = "warehouse"
-INSTANCE_TAG = "xcapi/instance"
 _HISTORY_AFTER = timedelta(days=4)  # a partition that ended longer ago is history: the look-back covers the others
 
 
@@ -31,12 +32,14 @@ def build_x_conversions_assets(
     partitions_def: dg.TimeWindowPartitionsDefinition | None = None,
     *,
     partitions_per_run: int = 30,
+    event_tags: Sequence[Mapping[str, Any]] = (),
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """The assets `<name>/conversions`, `<name>/upload_results` and `<name>/rejection_report`, and the orders' spec.
+    """The assets `<name>/conversions`, `upload_results`, `rejection_report` and `event_tags`, and the orders' spec.
 
     For projects without `dg`: `dg.Definitions(assets=build_x_conversions_assets(from_environment(os.environ)))`.
     Partitions are daily from the settings' start date, in their time zone, unless ``partitions_def`` is given; a
-    backfill gives each run ``partitions_per_run`` of them.
+    backfill gives each run ``partitions_per_run`` of them. ``event_tags`` are the web event tags that should exist,
+    each with name, type, click_window, view_through_window, retargeting_enabled and perhaps an id.
     """
     partitions_def = partitions_def or dg.DailyPartitionsDefinition(
         start_date=settings.start_date.isoformat(), timezone=settings.timezone
@@ -52,6 +55,7 @@ def build_x_conversions_assets(
         orders,
         _conversions(settings, partitions_def, policy, orders.key),
         _upload(settings, partitions_def, policy),
+        build_event_tags_asset(settings, wanted_tags(event_tags)),
     ]
 
 
@@ -92,7 +96,9 @@ def _conversions(
                 context.log.info("%s: %d orders read, %d ready to send", partition.key, prepared.read, prepared.ready)
                 metadata = of_prepared(prepared, without_time, outputs.path("conversions", partition.key))
                 context.add_asset_metadata(metadata, asset_key=key, partition_key=partition.key)
-        return dg.MaterializeResult(asset_key=key, check_results=[checks.identifier_coverage(key, done)])
+            history = History.of(outputs)
+        verdicts = [checks.identifier_coverage(key, done), checks.steady_identifier_coverage(key, done, history)]
+        return dg.MaterializeResult(asset_key=key, check_results=verdicts)
 
     return conversions
 
@@ -134,16 +140,19 @@ def _upload(
     def upload(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         with sanitized():
             partitions = _partitions(context, partitions_def)
-            uploaded = _upload_partitions(context, settings, partitions)
             outputs = resources.outputs_of(settings)
+            history = History.of(outputs)
+            uploaded = _upload_partitions(context, settings, partitions, history)
             for key, outcome in uploaded.items():
-                for asset, path in (
-                    (results, outputs.path("upload_results", key)),
-                    (report, outputs.path("rejection_report", key)),
-                ):
-                    context.add_asset_metadata(of_uploaded(outcome, path), asset_key=asset, partition_key=key)
+                told = of_uploaded(outcome, outputs.path("upload_results", key))
+                context.add_asset_metadata(told, asset_key=results, partition_key=key)
+                context.add_asset_metadata(of_report(outcome, outputs), asset_key=report, partition_key=key)
             counts = {key: outcome.counts for key, outcome in uploaded.items()}
-            verdicts = [checks.counts_add_up(report, counts), checks.rejection_rate(report, counts)]
+            verdicts = [
+                checks.counts_add_up(report, counts),
+                checks.rejection_rate(report, counts),
+                checks.no_new_reasons(report, list(counts), history),
+            ]
         yield dg.MaterializeResult(asset_key=report, check_results=verdicts)
         with sanitized():
             if halted := next((outcome.halted for outcome in uploaded.values() if outcome.halted), None):
@@ -154,22 +163,32 @@ def _upload(
 
 
 def _upload_partitions(
-    context: dg.AssetExecutionContext, settings: Settings, partitions: Sequence[Partition]
+    context: dg.AssetExecutionContext, settings: Settings, partitions: Sequence[Partition], history: History
 ) -> dict[str, Uploaded]:
-    """What became of each partition. One that cannot be sent leaves those after it pending, with their files."""
+    """What became of each partition, also added to ``history``; their pages and the overview are written.
+
+    One that cannot be sent leaves those after it pending, with their files.
+    """
     outputs = resources.outputs_of(settings)
     is_history = partitions[-1].end < datetime.now(UTC) - _HISTORY_AFTER
     terms = resources.terms_of(settings, is_history=is_history)
     uploaded: dict[str, Uploaded] = {}
     stamps = latest_stamps(context.instance, settings.name)
     ledger_of_run = resources.ledger_of(settings, context.run.run_id, stamps)
-    with resources.api_client_of(settings) as client, ledger_of_run as ledger:
-        write_stamp(outputs, ledger.stamp())
-        delivery = Delivery(ledger, client, terms)
-        for partition in partitions:
-            uploaded[partition.key] = outcome = upload_partition(partition.key, ledger, delivery, terms.policy, outputs)
-            told = ", ".join(f"{count} {name}" for name, count in outcome.counts.as_dict().items() if count)
-            context.log.info("%s: %s", partition.key, told or "no orders")
+    try:
+        with resources.api_client_of(settings) as client, ledger_of_run as ledger:
+            write_stamp(outputs, ledger.stamp())
+            delivery = Delivery(ledger, client, terms)
+            for partition in partitions:
+                uploaded[partition.key] = outcome = upload_partition(
+                    partition.key, ledger, delivery, terms.policy, outputs
+                )
+                history.add(outcome.summary)
+                write_page(outcome.summary, history, outputs)
+                told = ", ".join(f"{count} {name}" for name, count in outcome.counts.as_dict().items() if count)
+                context.log.info("%s: %s", partition.key, told or "no orders")
+    finally:
+        write_overview(outputs)
     return uploaded
 
 
@@ -186,22 +205,3 @@ def _partitions(
     """The partitions of this run, in order."""
     windows = {key: partitions_def.time_window_for_partition_key(key) for key in context.partition_keys}
     return [Partition(key, window.start.astimezone(UTC), window.end.astimezone(UTC)) for key, window in windows.items()]
-
-
-@contextmanager
-def sanitized() -> Iterator[None]:
-    """Lets nothing out but this package's own messages: other exceptions may hold values of rows.
-
-    What somebody must mend is not retried. An unexpected exception is told by its type and place alone.
-    """
-    try:
-        yield
-    except XConversionsError as error:
-        can_retry = not isinstance(error, ConfigurationError | DeliveryHaltedError)
-        raise dg.Failure(str(error), allow_retries=can_retry) from None
-    except (dg.DagsterExecutionInterruptedError, dg.DagsterError):
-        raise
-    except Exception as error:  # noqa: BLE001 - the boundary
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"unexpected {type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
-        raise ContractError(f"{told}; its message is kept back because it may hold personal data") from None

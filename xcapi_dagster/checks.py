@@ -1,20 +1,29 @@
 """Asset checks, evaluated inside the steps: of several partitions in a run, one verdict names those that fail."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from statistics import median
 from typing import Any
 
 import dagster as dg
 
+from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.partitions.prepare import Prepared
 from xcapi_dagster.reports.counts import Counts
+from xcapi_dagster.reports.history import History, new_reasons
+from xcapi_dagster.reports.identifiers import STRONG_IDENTIFIERS, Identifier, Identifiers
 
 COUNTS_ADD_UP = "counts_add_up"
 REJECTION_RATE = "rejection_rate"
+NO_NEW_REASONS = "no_new_reasons"
 IDENTIFIER_COVERAGE = "identifier_coverage"
+STEADY_COVERAGE = "steady_identifier_coverage"
 
-STRONG_IDENTIFIERS = ("twclid", "hashed_email", "hashed_phone_number")
 MOST_REJECTED = 0.1  # of the orders that had consent and were not duplicates
 LEAST_COVERAGE = 0.5  # of the conversions, for the most frequent strong identifier
+LARGEST_FALL = 0.1  # of an identifier's coverage below what was usual
+_USUAL_PARTITIONS = (3, 14)  # before one: the fewest that tell what is usual, and the most that are looked at
+_DEVIATIONS = 3  # a fall of less could be chance
 
 
 def specs_of_conversions(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
@@ -24,7 +33,12 @@ def specs_of_conversions(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
             IDENTIFIER_COVERAGE,
             asset=asset,
             description="Enough conversions have a click id, an e-mail address or a phone number that X can match.",
-        )
+        ),
+        dg.AssetCheckSpec(
+            STEADY_COVERAGE,
+            asset=asset,
+            description="No identifier is on far fewer of the conversions than in the partitions before.",
+        ),
     ]
 
 
@@ -38,6 +52,9 @@ def specs_of_report(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
             description="Every order that was read is in exactly one count: none was lost, none was counted twice.",
         ),
         dg.AssetCheckSpec(REJECTION_RATE, asset=asset, description="Few orders are invalid or rejected by X."),
+        dg.AssetCheckSpec(
+            NO_NEW_REASONS, asset=asset, description="No order has a reason that no earlier partition had."
+        ),
     ]
 
 
@@ -52,6 +69,24 @@ def identifier_coverage(asset: dg.AssetKey, partitions: Mapping[str, Prepared]) 
     )
 
 
+def steady_identifier_coverage(
+    asset: dg.AssetKey, partitions: Mapping[str, Prepared], history: History
+) -> dg.AssetCheckResult:
+    """Whether every strong identifier is about as frequent as in the partitions before each."""
+    known = {summary.partition: summary.identifiers for summary in history.all}
+    known |= {key: prepared.identifiers for key, prepared in partitions.items()}
+    falls = {
+        key: _falls(prepared.identifiers, [known[earlier] for earlier in sorted(known) if earlier < key])
+        for key, prepared in partitions.items()
+    }
+    return _result(
+        asset,
+        STEADY_COVERAGE,
+        {key: fallen for key, fallen in falls.items() if fallen},
+        "Find out what changed in the shop or in the query: an identifier is missing where it used to be. Coverage",
+    )
+
+
 def counts_add_up(asset: dg.AssetKey, partitions: Mapping[str, Counts]) -> dg.AssetCheckResult:
     """Whether every order of every partition is in exactly one count."""
     failing = {
@@ -63,20 +98,43 @@ def counts_add_up(asset: dg.AssetKey, partitions: Mapping[str, Counts]) -> dg.As
 
 def rejection_rate(asset: dg.AssetKey, partitions: Mapping[str, Counts]) -> dg.AssetCheckResult:
     """Whether at most a tenth of each partition's orders are invalid or rejected."""
-    rates = {key: _rate(counts) for key, counts in partitions.items()}
+    rates = {key: counts.rejection_rate for key, counts in partitions.items()}
     failing = {key: f"{rate:.1%}" for key, rate in rates.items() if rate > MOST_REJECTED}
     return _result(asset, REJECTION_RATE, failing, "Open the rejection report: it names each reason and its fix. Rates")
 
 
+def no_new_reasons(asset: dg.AssetKey, partitions: Sequence[str], history: History) -> dg.AssetCheckResult:
+    """Whether every reason was seen in an earlier partition; ``history`` has the summaries of these ones too."""
+    new = new_reasons(history.all)
+    failing = {
+        key: " ".join(f"{code} ({REASONS[code].fix})" for code in sorted(new[key]) if code in REASONS)
+        for key in partitions
+        if new.get(key)
+    }
+    return _result(asset, NO_NEW_REASONS, failing, "Open the rejection report: something is wrong for the first time")
+
+
 def _coverage(prepared: Prepared) -> float:
-    if not prepared.ready:
-        return 1.0
-    return max(prepared.with_identifier[identifier] for identifier in STRONG_IDENTIFIERS) / prepared.ready
+    return max(_share(prepared.identifiers, identifier) for identifier in STRONG_IDENTIFIERS) if prepared.ready else 1.0
 
 
-def _rate(counts: Counts) -> float:
-    wanted = counts.read - counts.suppressed - counts.duplicate
-    return (counts.invalid + counts.rejected) / wanted if wanted else 0.0
+def _share(found: Identifiers, identifier: Identifier) -> float:
+    return found.carried(identifier) / max(found.conversions, 1)
+
+
+def _falls(found: Identifiers, earlier: Sequence[Identifiers]) -> str:
+    """Which identifiers are on far fewer conversions than usual; empty if none is, or if that cannot be told."""
+    fewest, most = _USUAL_PARTITIONS
+    before = [each for each in earlier if each.conversions][-most:]
+    if not found.conversions or len(before) < fewest:
+        return ""
+    fallen = []
+    for identifier in STRONG_IDENTIFIERS:
+        usual, share = median(_share(each, identifier) for each in before), _share(found, identifier)
+        chance = _DEVIATIONS * sqrt(usual * (1 - usual) / found.conversions)
+        if usual - share > max(LARGEST_FALL, chance):
+            fallen.append(f"{identifier} on {share:.0%} instead of {usual:.0%}")
+    return ", ".join(fallen)
 
 
 def _result(

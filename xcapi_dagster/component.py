@@ -1,4 +1,4 @@
-"""`XConversionsComponent`: one pixel's assets and schedule, from a `defs.yaml`."""
+"""`XConversionsComponent`: one pixel's assets and schedules, from a `defs.yaml`."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from xcapi_dagster.assets import build_x_conversions_assets
-from xcapi_dagster.schedules import CRON, LOOK_BACK, build_daily_schedule
+from xcapi_dagster.schedules import CRON, LOOK_BACK, build_daily_schedule, build_event_tags_schedule
 from xcapi_dagster.settings import Settings, from_environment
 
 _PARTITIONS: Mapping[str, Callable[..., dg.TimeWindowPartitionsDefinition]] = {
@@ -18,6 +18,17 @@ _PARTITIONS: Mapping[str, Callable[..., dg.TimeWindowPartitionsDefinition]] = {
     "weekly": dg.WeeklyPartitionsDefinition,
     "monthly": dg.MonthlyPartitionsDefinition,
 }
+
+
+class EventTagModel(dg.Model, dg.Resolvable):
+    """A web event tag that should exist; X's API needs all of its values."""
+
+    name: str
+    type: str = Field(description="What it counts, such as PURCHASE.")
+    click_window: int = Field(description="Days after a click: 1, 7, 14 or 30.")
+    view_through_window: int = Field(description="Days after a view: 0, 1, 7, 14 or 30, at most the click window.")
+    retargeting_enabled: bool
+    id: str | None = Field(default=None, description="One of its two ids, once it exists; without it the name decides.")
 
 
 class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
@@ -36,6 +47,7 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
     orders: str | None = Field(default=None, description="XCAPI_ORDERS: a table, or a path ending in .sql")
     ledger_url: str | None = Field(default=None, description="XCAPI_LEDGER_URL")
     output_url: str | None = Field(default=None, description="XCAPI_OUTPUT_URL")
+    reports_url: str | None = Field(default=None, description="XCAPI_REPORTS_URL: where the output folder is served")
     start_date: str | None = Field(default=None, description="XCAPI_START_DATE: the first partition")
     timezone: str | None = Field(default=None, description="XCAPI_TIMEZONE: of the partitions")
     source_timezone: str | None = Field(default=None, description="XCAPI_SOURCE_TIMEZONE: of timestamps without a zone")
@@ -53,6 +65,9 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
     account_id: str | None = Field(default=None, description="X_ADS_ACCOUNT_ID")
     pixel_id: str | None = Field(default=None, description="X_ADS_PIXEL_ID")
     event_id: str | None = Field(default=None, description="X_ADS_EVENT_ID: of orders without an event_id of their own")
+    event_tags: list[EventTagModel] = Field(
+        default_factory=list, description="Event tags that should exist: `xcapi tags plan` shows what differs."
+    )
 
     def settings(self) -> Settings:
         """The settings of this instance: the values given here, else the environment's. Raises ConfigurationError."""
@@ -62,14 +77,22 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
         return from_environment(os.environ, **given)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
-        """The instance's assets, checks and schedule."""
+        """The instance's assets, checks and schedules."""
         settings = self.settings()
         partitions_def = _PARTITIONS[self.partitions](
             start_date=datetime.combine(settings.start_date, time.min), timezone=settings.timezone
         )
-        assets = build_x_conversions_assets(settings, partitions_def, partitions_per_run=self.partitions_per_run)
-        selection = dg.AssetSelection.assets(
-            *[key for asset in assets if isinstance(asset, dg.AssetsDefinition) for key in asset.keys]
+        assets = build_x_conversions_assets(
+            settings,
+            partitions_def,
+            partitions_per_run=self.partitions_per_run,
+            event_tags=[tag.model_dump() for tag in self.event_tags],
         )
-        schedule = build_daily_schedule(self.name, selection, partitions_def, cron=self.cron, look_back=self.look_back)
-        return dg.Definitions(assets=assets, schedules=[schedule])
+        defined = [asset for asset in assets if isinstance(asset, dg.AssetsDefinition)]
+        daily = dg.AssetSelection.assets(*[asset for asset in defined if asset.partitions_def])
+        event_tags = dg.AssetSelection.assets(*[asset for asset in defined if not asset.partitions_def])
+        schedules = [
+            build_daily_schedule(self.name, daily, partitions_def, cron=self.cron, look_back=self.look_back),
+            build_event_tags_schedule(self.name, event_tags, settings.timezone),
+        ]
+        return dg.Definitions(assets=assets, schedules=schedules)

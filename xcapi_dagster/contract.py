@@ -9,6 +9,8 @@ Pages cited here:
 * LIMITS: "Rate limiting", docs.x.com/x-ads-api/fundamentals/rate-limiting
 * ERRORS: "Error codes and responses", docs.x.com/x-ads-api/fundamentals/error-codes-and-responses
 * VERSIONS: "Versioning", docs.x.com/x-ads-api/fundamentals/versioning
+* SIGN_IN: "3-legged OAuth flow" and "PIN-based OAuth", docs.x.com/fundamentals/authentication/oauth-1-0a
+* ACCOUNTS: "Accounts", docs.x.com/x-ads-api/campaign-management/reference
 """
 
 import re
@@ -20,6 +22,17 @@ API_VERSION = "12"  # VERSIONS: introduced 2022-10-27, no end announced
 CONVERSIONS_PATH = "/{version}/measurement/conversions/{pixel_id}"  # REFERENCE
 PIXEL_TOKEN_HEADER = "X-Pixel-Token"  # noqa: S105 - a name. Not on REFERENCE; X's own tag-manager template sends it
 
+# SIGN_IN: on another host than the Ads API
+OAUTH_URL = "https://api.x.com"
+REQUEST_TOKEN_PATH = "/oauth/request_token"  # noqa: S105 - a path
+AUTHORIZE_PATH = "/oauth/authorize"
+ACCESS_TOKEN_PATH = "/oauth/access_token"  # noqa: S105 - a path
+PIN_CALLBACK = "oob"
+
+ACCOUNTS_PATH = "/{version}/accounts"  # ACCOUNTS
+USER_ACCESS_PATH = "/{version}/accounts/{account_id}/authenticated_user_access"  # ACCOUNTS
+ROLES_THAT_MAY_SEND = frozenset({"ACCOUNT_ADMIN", "AD_MANAGER"})  # GUIDE, "Access tokens"
+
 MAX_CONVERSIONS_PER_REQUEST = 500  # REFERENCE
 MAX_BODY_BYTES = 4_000_000  # not documented here; X's audience endpoint states 5,000,000
 
@@ -29,6 +42,7 @@ RATE_WINDOW_SECONDS = 900
 EVENTS_PER_WINDOW = 60_000
 EVENTS_PER_WINDOW_MAX = 100_000 * MAX_CONVERSIONS_PER_REQUEST
 REQUESTS_PER_MINUTE = 400  # LIMITS: 450 writes a minute; some are left for other tools
+USER_READS = 5  # LIMITS: questions of one user that name no ads account, in the same 15 minutes
 REQUESTS_PER_MINUTE_MAX = 100_000 // 15
 
 DEDUPLICATION_HOURS = 48  # GUIDE: between the pixel and the API, counted from when an event is received
@@ -56,6 +70,21 @@ CURRENCIES = frozenset(
     "THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VEF VES VND VUV WST XAF XCD XCG XOF "
     "XPF YER ZAR ZMW ZWG".split()
 )
+
+# REFERENCE, "Web Event Tags"
+EVENT_TAGS_PATH = "/{version}/accounts/{account_id}/web_event_tags"
+MAX_EVENT_TAG_IDS = 200  # in web_event_tag_ids
+MAX_COUNT = 1_000  # of things on one page of a list
+DEFAULT_COUNT = 200
+SORT_BY = re.compile(r"[a-z_]+-(?:asc|desc)")  # which attributes of an event tag can be sorted by is on no page
+EVENT_TAG_TYPES = (
+    "ADDED_PAYMENT_INFO", "ADD_TO_CART", "ADD_TO_WISHLIST", "CHECKOUT_INITIATED", "CONTENT_VIEW", "CUSTOM", "DOWNLOAD",
+    "PRODUCT_CUSTOMIZATION", "PURCHASE", "SEARCH", "SIGN_UP", "SITE_VISIT", "START_TRIAL", "SUBSCRIBE",
+)  # fmt: skip
+EVENT_TAG_TYPES_IN_EVENTS_MANAGER = {"SITE_VISIT": "Page view", "SIGN_UP": "Lead"}  # where the names differ
+CLICK_WINDOWS = (1, 7, 14, 30)  # days
+VIEW_THROUGH_WINDOWS = (0, 1, 7, 14, 30)  # days, at most the click window
+WINDOWS_OF_EVENTS_MANAGER_ALONE = (60, 90)  # GUIDE, questions and answers: X's interface has them, its API has not
 
 Scope = Literal["row", "row_without_value", "request", "credentials", "clock", "configuration"]
 

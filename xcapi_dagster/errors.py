@@ -3,6 +3,7 @@
 * XConversionsError
     * ConfigurationError    correct a setting; nothing was read, sent or written
     * WarehouseError        the orders could not be read; nothing was sent, a re-run starts afresh
+    * AdsApiError           X did not answer a question about the ads account, or not usably; ask again later
     * LedgerError           the ledger cannot be used or trusted; nothing is sent until that is mended
     * DeliveryHaltedError        X refused something that is not about rows, or delivery stopped; the rest waits
     * ContractError         this package broke its own contract between two stages; report it
@@ -22,6 +23,10 @@ class ConfigurationError(XConversionsError):
 
 class WarehouseError(XConversionsError):
     """The warehouse could not be reached or stopped answering before all orders were read."""
+
+
+class AdsApiError(XConversionsError):
+    """X could not be asked, gave no usable answer, or asks to wait. A refusal is a ConfigurationError."""
 
 
 class LedgerError(XConversionsError):

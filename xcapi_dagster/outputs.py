@@ -4,20 +4,32 @@ import glob
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.spec import AbstractBufferedFile
 from upath import UPath
 
+from xcapi_dagster import stores
 from xcapi_dagster.errors import ConfigurationError, XConversionsError
 
-FileKind = Literal["conversions", "invalid", "upload_results", "requests", "rejection_report", "rejection_csv"]
+FileKind = Literal[
+    "conversions",
+    "invalid",
+    "upload_results",
+    "requests",
+    "rejection_report",
+    "rejection_csv",
+    "rejection_page",
+    "summary",
+    "event_tags",
+]
 
 # kind -> the asset whose folder it is in, and what follows the partition's key in its name
 _PLACES: Mapping[FileKind, tuple[str, str]] = {
@@ -27,6 +39,9 @@ _PLACES: Mapping[FileKind, tuple[str, str]] = {
     "requests": ("upload_results", ".requests.parquet"),
     "rejection_report": ("rejection_report", ".parquet"),
     "rejection_csv": ("rejection_report", ".csv"),
+    "rejection_page": ("rejection_report", ".html"),
+    "summary": ("rejection_report", ".summary.json"),
+    "event_tags": ("event_tags", ".parquet"),
 }
 
 
@@ -37,10 +52,14 @@ _ABANDONED_AFTER_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The files of one component instance, below ``root``: `<root>/<name>/<asset>/<partition>.parquet`."""
+    """The files of one component instance, below ``root``: `<root>/<name>/<asset>/<partition>.parquet`.
+
+    ``url`` is where a web server, if there is one, serves ``root``.
+    """
 
     root: UPath
     name: str
+    url: str | None = None
 
     def path(self, kind: FileKind, partition: str) -> UPath:
         """Where the file of ``partition`` is; keys are percent-encoded, since `2026-11-01-05:00` is no file name."""
@@ -51,28 +70,48 @@ class Outputs:
         """The keys of all partitions that have a file of this kind, in order."""
         asset, ending = _PLACES[kind]
         folder = self.root / self.name / asset
-        names = [path.name for path in folder.iterdir()] if folder.exists() else []
-        others = tuple(
-            other for folder_of, other in _PLACES.values() if folder_of == asset and len(other) > len(ending)
-        )
-        keys = [name.removesuffix(ending) for name in names if name.endswith(ending) and not name.endswith(others)]
+        names: list[str] = []
+        with _reading(folder), suppress(FileNotFoundError, NotADirectoryError):
+            names = [path.name for path in folder.iterdir()]
+        longer = tuple(other for of_asset, other in _PLACES.values() if of_asset == asset and len(other) > len(ending))
+        keys = [name.removesuffix(ending) for name in names if name.endswith(ending) and not name.endswith(longer)]
         return sorted(unquote(key) for key in keys if not key.startswith("."))
+
+    @property
+    def overview(self) -> UPath:
+        """Where the page over all partitions is, beside theirs."""
+        return self.root / self.name / "rejection_report" / "index.html"
+
+    def range_page(self, first: str, last: str) -> UPath:
+        """Where the page over the partitions from ``first`` to ``last`` is."""
+        return self.overview.with_name(f"{quote(first, safe='')}..{quote(last, safe='')}.html")
 
     def own_path(self, name: str) -> UPath:
         """Where a file of the instance itself is, that belongs to no partition."""
         return self.root / self.name / name
 
-    @contextmanager
-    def writing(self, kind: FileKind, partition: str) -> Iterator[UPath]:
-        """A temporary path to write to; it becomes the file when the block ends, and vanishes when it raises."""
-        with _whole(self.path(kind, partition), mode=0o700 if kind in _PRIVATE else 0o750) as path:
-            yield path
+    def read_own(self, name: str) -> str | None:
+        """What a text file of the instance itself says; None if there is none, which a store must have said."""
+        path = self.own_path(name)
+        with _reading(path), suppress(FileNotFoundError):
+            return str(path.read_text())
+        return None
 
-    @contextmanager
-    def writing_own(self, name: str) -> Iterator[UPath]:
-        """The same for a file of the instance itself."""
-        with _whole(self.own_path(name), mode=0o750) as path:
-            yield path
+    def address(self, path: UPath) -> str:
+        """Where a browser finds the file at ``path``."""
+        if self.url is None:
+            return path.as_uri()
+        names = path.parts[len(self.root.parts) :]
+        return "/".join([self.url.rstrip("/"), *(quote(name) for name in names)])
+
+    def writing(self, kind: FileKind, partition: str) -> AbstractContextManager[UPath]:
+        """A temporary path to write to; it becomes the file when the block ends, and vanishes when it raises."""
+        return _whole(self.path(kind, partition), mode=0o700 if kind in _PRIVATE else 0o750)
+
+    def write_text(self, target: UPath, text: str) -> None:
+        """Write ``text`` as the file ``target``, one of this instance's."""
+        with _whole(target, mode=0o750) as path, writable(path) as file:
+            file.write(text.encode())
 
     def write_table(self, kind: FileKind, partition: str, table: pa.Table) -> None:
         """Write ``table`` as the file of ``partition``."""
@@ -81,19 +120,34 @@ class Outputs:
 
 
 @contextmanager
+def _reading(path: UPath) -> Iterator[None]:
+    """Tell what a folder or a store answers instead of ``path``.
+
+    To ask whether a file exists is not enough: to a store that does not answer, libraries say that it does not.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (why := stores.problem(error)) is None:
+            raise
+        raise XConversionsError(f"{path} cannot be read ({why}): check XCAPI_OUTPUT_URL") from None
+
+
+@contextmanager
 def _whole(target: UPath, mode: int) -> Iterator[UPath]:
     temporary = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=mode)
+        if not stores.is_object_store(target):  # which has no folders: there it would create a missing bucket
+            target.parent.mkdir(parents=True, exist_ok=True, mode=mode)
         _clear_up(target)
         yield temporary
         temporary.rename(target)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise XConversionsError(f"{target.parent} cannot be written ({reason}): check XCAPI_OUTPUT_URL") from None
+    except Exception as error:
+        if (why := stores.problem(error)) is None:
+            raise
+        raise XConversionsError(f"{target.parent} cannot be written ({why}): check XCAPI_OUTPUT_URL") from None
     finally:
-        with suppress(OSError):  # an unwritable folder holds no temporary file either
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 def _clear_up(target: UPath) -> None:
@@ -107,11 +161,10 @@ def _clear_up(target: UPath) -> None:
 
 
 def check_output_url(url: str) -> None:
-    """Raise ConfigurationError unless ``url`` is an absolute folder that can be written, or an object store's."""
-    try:
-        root = UPath(url)
-    except (ValueError, ImportError):
-        raise ConfigurationError("XCAPI_OUTPUT_URL is neither a folder nor a known object store") from None
+    """Raise ConfigurationError unless ``url`` is an absolute folder that can be written, or a bucket that is there."""
+    root = stores.path_of(url, "XCAPI_OUTPUT_URL")
+    if stores.is_object_store(root):
+        stores.check_bucket(root, "XCAPI_OUTPUT_URL")
     if root.protocol not in _LOCAL:
         return
     if not Path(root.path).is_absolute():
@@ -129,8 +182,20 @@ def check_folder(folder: Path, variable: str) -> None:
 @contextmanager
 def parquet_writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """A writer of Parquet with this package's options: zstd, and dates that every reader understands."""
-    with path.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd", compression_level=1) as writer:
+    with writable(path) as file, pq.ParquetWriter(file, schema, compression="zstd", compression_level=1) as writer:
         yield writer
+
+
+@contextmanager
+def writable(path: UPath | Path) -> Iterator[IO[bytes]]:
+    """A file at ``path``, open for writing; on an object store there is none if the block raises."""
+    file = path.open("wb")
+    try:
+        yield file
+    except BaseException:
+        _throw_away(file)
+        raise
+    file.close()
 
 
 @contextmanager
@@ -138,3 +203,21 @@ def parquet_file(path: UPath) -> Iterator[pq.ParquetFile]:
     """The Parquet file at ``path``, open for reading."""
     with path.open("rb") as file, pq.ParquetFile(file) as parquet:
         yield parquet
+
+
+def _throw_away(file: IO[bytes] | AbstractBufferedFile) -> None:
+    if not isinstance(file, AbstractBufferedFile):
+        file.close()
+        return
+    with suppress(Exception):  # the store may be what failed; what counts is the error that led here
+        file.discard()
+    file.closed = True  # to close it would be to complete what there is
+
+
+def _remove(path: UPath) -> None:
+    """Remove a temporary file, if it is there; where that cannot be done, nothing could be written either."""
+    try:
+        path.unlink(missing_ok=True)
+    except Exception as error:
+        if stores.problem(error) is None:
+            raise

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 
-from upath import UPath
-
 from xcapi_dagster import demo
+from xcapi_dagster.ads_api.account import AdsAccount
 from xcapi_dagster.ads_api.address import check_api_url, scope_host
 from xcapi_dagster.ads_api.auth import OAuth1, PixelToken
 from xcapi_dagster.ads_api.client import AdsApiClient
+from xcapi_dagster.ads_api.connection import Connection
+from xcapi_dagster.ads_api.event_tags import EventTags
 from xcapi_dagster.contract import short_event_id
 from xcapi_dagster.conversions.prepare import Rules, check_columns
 from xcapi_dagster.delivery.database import Database, Stamp
@@ -26,9 +27,11 @@ from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.outputs import Outputs, check_folder, check_output_url
 from xcapi_dagster.partitions.stamp import read_stamp
-from xcapi_dagster.settings import Settings
+from xcapi_dagster.settings import DEMO_OAUTH, OAUTH_FIELDS, AccountSettings, Settings, missing_oauth
+from xcapi_dagster.stores import path_of
 from xcapi_dagster.warehouse import Warehouse, open_warehouse
 
+_PATIENCE_WITH_QUESTIONS = (10.0, 30.0)  # seconds, to connect and between two pieces of an answer
 _HISTORY_SHARE = 0.8  # of a window, so that today's orders never wait for history
 
 
@@ -43,7 +46,7 @@ def warehouse_of(settings: Settings) -> Warehouse:
 
 def outputs_of(settings: Settings) -> Outputs:
     """The files of this instance."""
-    return Outputs(UPath(settings.output_url), settings.name)
+    return Outputs(path_of(settings.output_url, "XCAPI_OUTPUT_URL"), settings.name, settings.reports_url)
 
 
 def rules_of(settings: Settings, now: datetime) -> Rules:
@@ -73,11 +76,26 @@ def terms_of(settings: Settings, *, is_history: bool) -> Terms:
 @contextmanager
 def api_client_of(settings: Settings) -> Iterator[AdsApiClient]:
     """A client of the Ads API; in the demo, of a sandbox that runs as long as the block."""
-    if settings.api_url is not None:
-        yield _client(settings, settings.api_url)
-        return
-    with demo.running_sandbox(settings) as url:
+    with _api_url_of(settings) as url:
         yield _client(settings, url)
+
+
+@contextmanager
+def event_tags_of(settings: AccountSettings) -> Iterator[EventTags]:
+    """The event tags of the ads account; in the demo, of its sandbox."""
+    with ads_account_of(settings) as account:
+        yield EventTags(account)
+
+
+@contextmanager
+def ads_account_of(settings: AccountSettings) -> Iterator[AdsAccount]:
+    """The ads account; in the demo, its sandbox's. Needs OAuth 1.0a: a pixel token only sends."""
+    credentials = _oauth(settings)
+    if credentials is None:
+        raise ConfigurationError("; ".join(missing_oauth(dict(settings))))
+    with _api_url_of(settings) as url:
+        connection = Connection(url, credentials, timeout=_PATIENCE_WITH_QUESTIONS)
+        yield AdsAccount(connection, settings.api_version, settings.account_id)
 
 
 def ledger_of(settings: Settings, run_id: str, stamps: Iterable[Stamp] = ()) -> Ledger:
@@ -155,16 +173,27 @@ def _client(settings: Settings, url: str) -> AdsApiClient:
     )
 
 
+@contextmanager
+def _api_url_of(settings: AccountSettings) -> Iterator[str]:
+    if settings.api_url is not None:
+        yield settings.api_url
+        return
+    assert isinstance(settings, Settings)  # noqa: S101 - the demo's are
+    with demo.running_sandbox(settings) as url:
+        yield url
+
+
 def _credentials(settings: Settings) -> OAuth1 | PixelToken:
-    four = (settings.consumer_key, settings.consumer_secret, settings.access_token, settings.access_token_secret)
-    key, secret, token, token_secret = four
-    if key and secret and token and token_secret:
-        return OAuth1(
-            consumer_key=key.get_secret_value(),
-            consumer_secret=secret.get_secret_value(),
-            access_token=token.get_secret_value(),
-            access_token_secret=token_secret.get_secret_value(),
-        )
+    if not settings.demo and (oauth := _oauth(settings)):
+        return oauth
     if settings.pixel_token is None:
         raise ConfigurationError("credentials are missing: set X_ADS_PIXEL_TOKEN or the four OAuth variables")
     return PixelToken(settings.pixel_token.get_secret_value())
+
+
+def _oauth(settings: AccountSettings) -> OAuth1 | None:
+    """The four values of OAuth 1.0a, None unless all are there."""
+    of_demo = DEMO_OAUTH if settings.demo else {}
+    found = [getattr(settings, field) or of_demo.get(field) for field in OAUTH_FIELDS]
+    values = [value.get_secret_value() for value in found if value is not None]
+    return OAuth1(*values) if len(values) == len(OAUTH_FIELDS) else None

@@ -13,9 +13,10 @@ from typing import Any
 import dagster as dg
 from dagster.components.definitions import LazyDefinitions
 
-from xcapi_dagster.assets import INSTANCE_TAG
+from xcapi_dagster.ads_api.tag_plan import WantedTag
 from xcapi_dagster.delivery.lease import is_gone, this_process
 from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.event_tags import INSTANCE_TAG, WANTED, wanted_event_tags
 from xcapi_dagster.metadata import WITHOUT_TIME
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.settings import Settings
@@ -52,11 +53,20 @@ class Project:
         """Load ``module``. Raises ConfigurationError when it cannot be loaded or has no instance called ``name``."""
         self._definitions = _load(module)
         specs = [spec for spec in self._definitions.resolve_all_asset_specs() if spec.tags.get(INSTANCE_TAG) == name]
-        if not specs:
+        partitioned = [spec for spec in specs if spec.partitions_def]
+        if not partitioned:
             raise ConfigurationError(f"-m {module}: no assets of an instance called {name} are in it")
         self._name = name
-        self._keys = [spec.key for spec in specs]
-        self._partitions = specs[0].partitions_def
+        self._specs = specs
+        self._keys = [spec.key for spec in partitioned]
+        self._partitions = partitioned[0].partitions_def
+
+    def wanted_event_tags(self) -> tuple[str, list[WantedTag]]:
+        """The ads account, and the event tags that should exist there. Raises ConfigurationError without the asset."""
+        found = next((spec for spec in self._specs if WANTED in spec.metadata), None)
+        if found is None:
+            raise ConfigurationError(f"the asset {self._name}/event_tags, which says what should exist, is not there")
+        return wanted_event_tags(found)
 
     def partitions(self, first: str, last: str) -> Sequence[str]:
         """The keys from ``first`` to ``last``, both included. Raises ConfigurationError for one that does not exist."""

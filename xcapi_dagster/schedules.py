@@ -1,10 +1,11 @@
-"""The daily schedule: yesterday's orders, and once more those of the days before, for orders that arrived late."""
+"""The daily schedules: yesterday's orders, once more those of the days before, and what X says about event tags."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
 LOOK_BACK = 3  # partitions; re-running is free, since nothing that was accepted is sent again
+EVENT_TAGS_CRON = "30 1 * * *"  # before the daily sync, which a deleted event tag would stop
 CRON = "0 2 * * *"  # in the partitions' time zone: the day before is complete, and its youngest orders are 2 h old
 
 
@@ -37,3 +38,15 @@ def build_daily_schedule(
             yield dg.RunRequest(run_key=f"{now:%Y-%m-%dT%H:%M}|{key}", partition_key=key)
 
     return daily
+
+
+def build_event_tags_schedule(name: str, event_tags: dg.AssetSelection, timezone: str) -> dg.ScheduleDefinition:
+    """A schedule that looks at the event tags, daily in ``timezone``. It is stopped until you start it."""
+    return dg.ScheduleDefinition(
+        name=f"{name}_event_tags",
+        target=event_tags,
+        cron_schedule=EVENT_TAGS_CRON,
+        execution_timezone=timezone,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Asks X about the ads account's event tags.",
+    )

@@ -2,14 +2,15 @@
 
 The bundled project reads them all from the environment; a component's YAML may give the same values (`Settings`
 has one field for each) except the secrets. Without any `X_ADS_*` variable and without a warehouse it is the demo;
-as soon as one is set, nothing defaults to a demo value and whatever is missing is named.
+as soon as one is set, nothing defaults to a demo value and whatever is missing is named. The OAuth values may also
+be those that `xcapi auth login` keeps in the home folder.
 """
 
 import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phonenumbers import SUPPORTED_REGIONS
@@ -26,6 +27,7 @@ from pydantic import (
 
 from xcapi_dagster import contract
 from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.token_file import with_stored_token
 
 OAUTH_FIELDS = ("consumer_key", "consumer_secret", "access_token", "access_token_secret")
 
@@ -36,6 +38,7 @@ VARIABLES: Mapping[str, str] = {
     "orders": "XCAPI_ORDERS",
     "ledger_url": "XCAPI_LEDGER_URL",
     "output_url": "XCAPI_OUTPUT_URL",
+    "reports_url": "XCAPI_REPORTS_URL",
     "start_date": "XCAPI_START_DATE",
     "timezone": "XCAPI_TIMEZONE",
     "source_timezone": "XCAPI_SOURCE_TIMEZONE",
@@ -73,6 +76,8 @@ DEMO: Mapping[str, Any] = {
     "event_id": "opurch1",
     "pixel_token": "a-token-that-only-the-sandbox-knows",
 }
+# They open the sandbox alone; the demo's orders go with the token, its questions about event tags with these.
+DEMO_OAUTH: Mapping[str, SecretStr] = {field: SecretStr(f"sandbox-{field.replace('_', '-')}") for field in OAUTH_FIELDS}
 
 
 def _matching(pattern: str, message: str) -> AfterValidator:
@@ -120,18 +125,34 @@ AdsId = Annotated[str, _matching(contract.PIXEL_ID.pattern, "is no id of X's: lo
 Country = Annotated[str, _matching("[A-Z]{2}", "must be an ISO 3166 country code of two capital letters, such as US")]
 
 
-class Settings(BaseModel):
-    """One component instance's settings, checked. `from_environment` is the usual way to get one."""
+class AccountSettings(BaseModel):
+    """What a question about an ads account needs: where X is, the account, and who asks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     demo: bool = False
+    api_url: str | None = Field(default=contract.API_URL, description="None: the demo's own sandbox.")
+    api_version: Annotated[str, _matching("[0-9]+", "must be a number")] = contract.API_VERSION
+    account_id: AdsId
+    consumer_key: Secret | None = None
+    consumer_secret: Secret | None = None
+    access_token: Secret | None = None
+    access_token_secret: Secret | None = None
+    pixel_token: Secret | None = None
+
+
+class Settings(AccountSettings):
+    """One component instance's settings, checked. `from_environment` is the usual way to get one."""
+
     name: Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be a plain name")] = "purchases"
     home: Path = Field(description="Folder for all that is written.")
-    warehouse_url: str = Field(repr=False, description="duckdb:///FILE or postgresql://…")
+    warehouse_url: str = Field(repr=False, description="duckdb:///FILE, postgresql://… and others.")
     orders: str = Field(default="orders", description="table, schema.table, or a path ending in .sql")
     ledger_url: str = Field(repr=False, description="SQLAlchemy URL of the ledger: SQLite or PostgreSQL.")
     output_url: str = Field(repr=False, description="Folder or object store for Parquet and reports.")
+    reports_url: (
+        Annotated[str, _matching("https?://[^?#@]+", "must be an address such as https://reports.example.com")] | None
+    ) = Field(default=None, repr=False, description="Where a web server serves the output folder, for links.")
     start_date: Annotated[date, BeforeValidator(_iso_date)] = Field(
         default=FIRST_DAY, description="The first daily partition."
     )
@@ -146,16 +167,8 @@ class Settings(BaseModel):
     events_per_15_min: int = Field(default=contract.EVENTS_PER_WINDOW, ge=1, le=contract.EVENTS_PER_WINDOW_MAX)
     requests_per_min: int = Field(default=contract.REQUESTS_PER_MINUTE, ge=1, le=contract.REQUESTS_PER_MINUTE_MAX)
     senders: int = Field(default=4, ge=1, le=32)
-    api_url: str | None = Field(default=contract.API_URL, description="None: the demo's own sandbox.")
-    api_version: Annotated[str, _matching("[0-9]+", "must be a number")] = contract.API_VERSION
-    account_id: AdsId
     pixel_id: AdsId
     event_id: str
-    consumer_key: Secret | None = None
-    consumer_secret: Secret | None = None
-    access_token: Secret | None = None
-    access_token_secret: Secret | None = None
-    pixel_token: Secret | None = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -174,6 +187,9 @@ class Settings(BaseModel):
     def dagster_home(self) -> Path:
         """Dagster's own folder, used when DAGSTER_HOME is unset."""
         return self.home / "dagster"
+
+
+Checked = TypeVar("Checked", bound=AccountSettings)
 
 
 def is_demo(environ: Mapping[str, str]) -> bool:
@@ -197,7 +213,42 @@ def from_environment(environ: Mapping[str, str], **given: Any) -> Settings:
     for field, variable in VARIABLES.items():
         if text := environ.get(variable, "").strip(" \t"):
             values[field] = text
-    return _checked(_with_places(values | given))
+    values |= given
+    if not demo:
+        values = with_stored_token(values, Path(values["home"]) if "home" in values else None)
+    values = _with_places(values)
+    return _checked(Settings, values, _missing_credentials(values))
+
+
+def account_from_environment(
+    environ: Mapping[str, str], *, account_id: str | None = None, needs_oauth: bool = True
+) -> AccountSettings:
+    """What ``environ`` says about the ads account alone, with OAuth 1.0a unless not needed: a pixel token only sends.
+
+    An ``account_id`` goes before its variable. Raises ConfigurationError like `from_environment`. Without anything of
+    X it is the demo's.
+    """
+    if is_demo(environ):
+        return from_environment(environ)
+    told = {
+        field: environ.get(VARIABLES[field], "").strip(" \t")
+        for field in AccountSettings.model_fields
+        if field in VARIABLES
+    }
+    values = {field: text for field, text in told.items() if text} | ({"account_id": account_id} if account_id else {})
+    home = environ.get(VARIABLES["home"], "").strip(" \t")
+    values = with_stored_token(values, Path(home) if home else None)
+    return _checked(AccountSettings, values, missing_oauth(values) if needs_oauth else _missing_credentials(values))
+
+
+def missing_oauth(values: Mapping[str, Any]) -> list[str]:
+    """What to set of OAuth 1.0a in ``values``, in one line, before an ads account can be asked; else nothing."""
+    missing = [VARIABLES[field] for field in OAUTH_FIELDS if not values.get(field)]
+    if not missing:
+        return []
+    token = f": {VARIABLES['pixel_token']} can only send conversions" if len(missing) == len(OAUTH_FIELDS) else ""
+    reason = f"X tells about an ads account and its event tags only with OAuth 1.0a{token}"
+    return [f"{reason}; set {', '.join(missing)}, or sign in with `xcapi auth login`"]
 
 
 def _with_places(values: dict[str, Any]) -> dict[str, Any]:
@@ -211,18 +262,18 @@ def _with_places(values: dict[str, Any]) -> dict[str, Any]:
     return places | values
 
 
-def _checked(values: dict[str, Any]) -> Settings:
+def _checked(kind: type[Checked], values: Mapping[str, Any], credentials: list[str]) -> Checked:
     problems: list[Any] = []
-    settings: Settings | None = None
+    settings: Checked | None = None
     try:
-        settings = Settings(**values)
+        settings = kind(**values)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
     # the places of ledger and output follow from the home folder: without it, only that is named
-    missing = [str(p["loc"][0]) for p in problems if p["type"] == "missing" and p["loc"][0] in VARIABLES]
-    missing = [field for field in missing if field not in ("ledger_url", "output_url")]
+    absent = {p["loc"][0] for p in problems if p["type"] == "missing"} - {"ledger_url", "output_url"}
+    missing = [field for field in VARIABLES if field in absent]
     lines = [f"set {', '.join(VARIABLES[field] for field in missing)}"] if missing else []
-    lines += _missing_credentials(values)
+    lines += credentials
     lines += [_described(problem) for problem in problems if problem["type"] != "missing"]
     if settings is None or lines:
         raise ConfigurationError("; ".join(lines))
@@ -235,7 +286,7 @@ def _missing_credentials(values: Mapping[str, Any]) -> list[str]:
     if not missing or (len(missing) == len(OAUTH_FIELDS) and "pixel_token" in values):
         return []
     instead = f", or {VARIABLES['pixel_token']}" if len(missing) == len(OAUTH_FIELDS) else ""
-    return [f"credentials are incomplete: set {', '.join(missing)}{instead}"]
+    return [f"credentials are incomplete: set {', '.join(missing)}{instead}, or sign in with `xcapi auth login`"]
 
 
 def _described(problem: Any) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from xcapi_dagster.ads_api.client import MAX_ANSWER_BYTES, AdsApiClient
+from xcapi_dagster.ads_api.client import AdsApiClient
+from xcapi_dagster.ads_api.connection import MAX_ANSWER_BYTES
 from xcapi_dagster.ads_api.responses import Answer
 
 BODY = b'{"conversions":[{"identifiers":[{"user_agent":"canary-in-the-body"}]}]}'
@@ -168,9 +169,16 @@ def test_a_connection_that_dies_is_not_used_to_send_again(wire: Any, client: Any
 
 def test_a_connection_that_was_closed_in_between_is_replaced(wire: Any, client: Any) -> None:
     """An idle connection that the server has closed is noticed before anything is sent on it."""
-    server = wire.serve(wire.sending(b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n", then_close=True))
+    is_closed = threading.Event()
+
+    def answer_and_close(connection: socket.socket) -> None:
+        wire.sending(b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n", then_close=True)(connection)
+        is_closed.set()
+
+    server = wire.serve(answer_and_close)
     sender = client(server.url)
     post(sender)
+    assert is_closed.wait(30)
     post(sender)
     assert [request.connection for request in server.received] == [1, 2]
 

@@ -36,6 +36,12 @@ COUNTS = {
     "partition": DAY, "read": 5, "invalid": 2, "suppressed": 1, "duplicate": 0, "already_accepted": 0, "accepted": 2,
     "rejected": 0, "unknown": 0, "held": 0, "too_late": 0, "changed": 0, "pending": 0, "requests": 1,
 }  # fmt: skip
+OAUTH = {
+    "X_ADS_CONSUMER_KEY": "sandbox-consumer-key",
+    "X_ADS_CONSUMER_SECRET": "sandbox-consumer-secret",
+    "X_ADS_ACCESS_TOKEN": "sandbox-access-token",
+    "X_ADS_ACCESS_TOKEN_SECRET": "sandbox-access-token-secret",
+}
 ALL_ACCEPTED = COUNTS | {"already_accepted": 2, "accepted": 0, "requests": 0}
 
 
@@ -116,14 +122,26 @@ def test_a_range_is_one_object_for_each_partition(tmp_path: Path, environ: dict[
 def test_oauth_signs_as_well(tmp_path: Path, sandbox: Sandbox, environ: dict[str, str]) -> None:
     """With the four OAuth values the sandbox verifies a signature; nothing else changes."""
     del environ["X_ADS_PIXEL_TOKEN"]
-    environ |= {
-        "X_ADS_CONSUMER_KEY": "sandbox-consumer-key",
-        "X_ADS_CONSUMER_SECRET": "sandbox-consumer-secret",
-        "X_ADS_ACCESS_TOKEN": "sandbox-access-token",
-        "X_ADS_ACCESS_TOKEN_SECRET": "sandbox-access-token-secret",
-    }
-    done = xcapi("sync", "--partition", DAY, "--json", environ=environ, cwd=tmp_path)
+    done = xcapi("sync", "--partition", DAY, "--json", environ=environ | OAUTH, cwd=tmp_path)
     assert json.loads(done.stdout) == COUNTS
+    assert [request.method for request in sandbox.requests] == ["POST"]
+
+
+def test_dagsters_own_command_takes_all_assets_with_a_partition(
+    tmp_path: Path, sandbox: Sandbox, environ: dict[str, str]
+) -> None:
+    """The event tags, which are in no partition, share the run and come after the conversions."""
+    (tmp_path / "dagster").mkdir()
+    whole = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path / "dagster"), **environ}
+    arguments = ["--select", 'key:"purchases/*"', "--partition", DAY, "-m", "dagster_project.definitions"]
+    command = [sys.executable, "-m", "dagster", "asset", "materialize", *arguments]
+    done = subprocess.run(
+        command, env=whole | OAUTH, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(sandbox.received) == 2
+    assert [request.method for request in sandbox.requests] == ["POST", "GET"]
+    assert (tmp_path / "home" / "output" / "purchases" / "event_tags" / "latest.parquet").exists()
 
 
 def test_everything_may_be_in_postgresql(tmp_path: Path, environ: dict[str, str], postgres_url: str) -> None:

@@ -151,3 +151,20 @@ def test_every_order_is_counted_once(tmp_path: Path, rows: list[dict[str, Any]],
     assert prepared.read == len(rows) == counted
     ids = [row["order_id"] for row in conversions]
     assert len(ids) == len(set(ids)) == prepared.ready
+
+
+def test_identifiers_are_counted_among_what_is_ready(tmp_path: Path) -> None:
+    """An older version, which is not sent, does not count; a mistyped domain does, over all chunks."""
+    shop = Shop(
+        [
+            order("A", email="ann@gmial.com"),
+            order("A", updated_at=NOON + timedelta(hours=1), email="ann@gmail.con"),
+            order("B"),
+            order("C", email="nobody@gmial.com", consent="denied"),
+        ]
+    )
+    prepared, _, _ = stage(tmp_path, shop)
+    found = prepared.identifiers
+    assert (prepared.ready, found.conversions, found.carried("hashed_email")) == (2, 2, 2)
+    assert found.groups.keys() == {"hashed_email"}
+    assert found.mistyped_domains == 2  # both versions: which of them is sent is decided later

@@ -1,5 +1,7 @@
 """Both stages of a partition: the counts add up, and the files say so, whatever happens to orders in doubt."""
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -147,6 +149,27 @@ def test_a_new_ledger_learns_from_the_files_what_was_accepted(shop: Shop) -> Non
     counts = shop.sync().counts.as_dict()
     assert counts == counted(read=5, already_accepted=3, held=1, accepted=1, requests=1)
     assert sorted(shop.sent) == ["new", "taken-0", "taken-1", "taken-2"]
+
+
+def test_an_old_copy_of_the_ledger_learns_how_what_it_saw_begin_ended(shop: Shop) -> None:
+    """The copy was made while requests were in doubt; later they were accepted, or X contradicted itself."""
+    shop.put("doubtful")
+    lose_the_answer(shop, processed=True)
+    shop.sync()
+    ledger = shop.folder / "ledger" / "ledger.db"
+    copy = ledger.with_name("copy.db")
+    with closing(sqlite3.connect(ledger)) as now, closing(sqlite3.connect(copy)) as old:
+        now.backup(old)
+    shop.sync()
+    shop.put("contradicted")
+    lose_the_answer(shop, processed=True)
+    shop.sync()
+    copy.replace(ledger)
+    with shop.ledger() as restored:
+        assert relearn(restored, shop.outputs, by="ann@shop", why="the disk broke") == (1, 1)
+    posts = len(shop.sandbox.requests)
+    assert shop.sync().counts.as_dict() == counted(read=2, already_accepted=1, held=1)
+    assert len(shop.sandbox.requests) == posts
 
 
 def test_an_interrupted_run_writes_what_became_of_the_orders(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,14 +20,30 @@ def as_csv(folder: Path, **columns: object) -> dict[str, str]:
     row = {field.name: None for field in REJECTION_REPORT} | {"stage": "api", "severity": "rejected"}
     row |= {"reason_code": "api_value", "fix": "-", **columns}
     pq.write_table(pa.Table.from_pylist([row], schema=REJECTION_REPORT), folder / "report.parquet")
-    write_csv(UPath(folder / "report.parquet"), UPath(folder / "report.csv"))
+    write_csv([UPath(folder / "report.parquet")], UPath(folder / "report.csv"))
     with (folder / "report.csv").open(newline="", encoding="utf-8") as file:
         (found,) = csv.DictReader(file)
     return found
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20A1"]
+    "text",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        " =1",
+        "\uff1d1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20A1",
+        "\u00a0=1",
+        "\u200b=1",
+        "\x00=1",
+    ],
 )
 def test_formulas_are_inert(tmp_path: Path, text: str) -> None:
     """A cell that a spreadsheet would take for a formula begins with an apostrophe."""

@@ -13,6 +13,7 @@ import pytest
 
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse import open_warehouse
+from xcapi_dagster.warehouse.batches import BATCH_BYTES
 
 if TYPE_CHECKING:
     from tests.warehouse.conftest import Shop
@@ -198,3 +199,38 @@ def test_a_query_that_needs_too_much_memory_is_explained(duckdb_shop: "Shop", tm
 
     with pytest.raises(WarehouseError, match="the query needs more than 512MB; store its result as a table"):
         list(open_warehouse(duckdb_shop.url, str(path), "UTC").read(DAY, DAY + ONE_DAY))
+
+
+@pytest.mark.parametrize("column", ["ordered_at", "updated_at"])
+@pytest.mark.parametrize(
+    ("expression", "name"),
+    [
+        ("uuid '6ba7b810-9dad-11d1-80b4-00c04fd430c8'", "UUID"),
+        ("'2026-10-20'::ENUM ('2026-10-20')", "ENUM"),
+        ("""'"2026-10-20"'::json""", "JSON"),
+    ],
+)
+def test_what_would_pass_for_text_is_no_time(duckdb_shop: "Shop", column: str, expression: str, name: str) -> None:
+    """Arrow has it as text, which may tell time; it is refused before anything is read."""
+    duckdb_shop.execute(f"CREATE TABLE orders AS SELECT '1' AS order_id, {expression} AS {column}")
+
+    with pytest.raises(ConfigurationError, match=f"XCAPI_ORDERS gives {column} as {name}, which is no time"):
+        open_warehouse(duckdb_shop.url, "orders", "UTC").describe()
+
+
+@pytest.mark.slow
+def test_a_text_column_of_more_than_two_gigabytes_is_read(duckdb_shop: "Shop", tmp_path: Path) -> None:
+    """Fifty thousand orders, as many as a batch may have, with 45 kB each: more than Arrow's text can hold at once."""
+    path = tmp_path / "orders.sql"
+    path.write_text("""
+        SELECT n AS order_id, date '2026-10-20' AS ordered_at, repeat('x', 45000) AS description FROM range(50000) t(n)
+    """)
+
+    sizes = [
+        (batch.num_rows, batch.nbytes)
+        for batch in open_warehouse(duckdb_shop.url, str(path), "UTC").read(DAY, DAY + ONE_DAY)
+    ]
+
+    assert sum(rows for rows, _ in sizes) == 50_000
+    assert sum(size for _, size in sizes) > 1 << 31
+    assert max(size for _, size in sizes) <= BATCH_BYTES

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
+from xcapi_dagster import contract
 from xcapi_dagster.errors import ConfigurationError
 
 _LOOPBACK = "loopback"
@@ -39,6 +40,12 @@ def scope_host(url: str) -> str:
         return _LOOPBACK
     host = _ALIASES.get(_host(parts), _host(parts))
     return host if parts.port in (None, _PORTS[parts.scheme]) else f"{host}:{parts.port}"
+
+
+def oauth_url(api_url: str) -> str:
+    """Where users sign in to the API at a checked ``api_url``: X has a host of its own for that, others do both."""
+    is_x = scope_host(api_url) in ("ads-api.x.com", "ads-api-sandbox.x.com")
+    return contract.OAUTH_URL if is_x else api_url.rstrip("/")
 
 
 def is_loopback(url: str) -> bool:

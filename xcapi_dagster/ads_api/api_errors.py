@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from xcapi_dagster.ads_api.catalogue import SCOPE_OF_CODE
 from xcapi_dagster.ads_api.redact import MASK, redact
-from xcapi_dagster.contract import CLOCK_CODE, ErrorMessage, Scope, recognize
+from xcapi_dagster.contract import ErrorMessage, Scope, recognize
 
 _LONGEST_MESSAGE = 4_000  # a longer one is not worth the time of the patterns
 _CODE = re.compile(r"[A-Z0-9_]{1,60}")
@@ -14,23 +15,6 @@ _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z_0-9.\[\]]{0,60}|")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _ABOUT_THE_BODY = re.compile(r"\bjson\b|\brequest body\b|\bcontent[- ]type\b", re.IGNORECASE)
 
-# Codes from X's page "Error codes and responses"; the numbers come from the gateway before it and are listed on
-# X's page "Response codes". Each needs somebody with access to the app, the user or the ads account.
-_SCOPE_OF_CODE: Mapping[str, Scope] = {
-    str(CLOCK_CODE): "clock",
-    **dict.fromkeys(("32", "63", "64", "89", "99", "215", "220", "261", "326"), "credentials"),
-    "UNAUTHORIZED_ACCESS": "credentials",
-    "UNAUTHORIZED_CLIENT_APPLICATION": "credentials",
-    "READONLY_CLIENT_APPLICATION": "credentials",
-    "ACCOUNT_LOCKED_OUT": "credentials",
-    "CURRENT_USER_SUSPENDED": "credentials",
-    "USER_NOT_FOUND": "credentials",
-    "ACCOUNT_NOT_FOUND": "configuration",
-    "ACTION_NOT_ALLOWED": "configuration",
-    "FEATURE_NOT_AVAILABLE": "configuration",
-    "ROUTE_NOT_FOUND": "configuration",
-    "METHOD_NOT_ALLOWED": "configuration",
-}
 _SCOPE_OF_PARAMETER: Mapping[str, Scope] = {
     "conversions": "request",
     "account_id": "configuration",
@@ -109,7 +93,7 @@ def _scope(known: ErrorMessage | None, code: str | None, parameter: str | None, 
         return known.scope
     if parameter:
         return "row_without_value"
-    if of_code := _SCOPE_OF_CODE.get(code or ""):
+    if of_code := SCOPE_OF_CODE.get(code or ""):
         return of_code
     if known:
         return known.scope

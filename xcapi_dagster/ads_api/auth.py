@@ -1,8 +1,9 @@
 """Signing in to X: OAuth 1.0a or the pixel token, behind one method, never showing a secret."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import requests_oauthlib
 from requests import PreparedRequest
@@ -12,6 +13,14 @@ from xcapi_dagster.contract import PIXEL_TOKEN_HEADER
 from xcapi_dagster.errors import ConfigurationError
 
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
+_ACCESS_TOKEN = re.compile(r"[0-9]{2,20}-[A-Za-z0-9]{20,60}")  # X's begin with the user's id
+
+
+class Credentials(Protocol):
+    """What signs requests."""
+
+    def auth(self, now: float) -> AuthBase:
+        """What signs one request, at ``now`` in Unix seconds."""
 
 
 class _Secrets:
@@ -62,6 +71,17 @@ class OAuth1(_Secrets):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class AppKeys(_Secrets):
+    """The app's own two values of OAuth 1.0a, while it has no user yet."""
+
+    consumer_key: str
+    consumer_secret: str
+
+    def __post_init__(self) -> None:
+        self._check()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class PixelToken(_Secrets):
     """The token that Events Manager generates for one pixel."""
 
@@ -75,6 +95,18 @@ class PixelToken(_Secrets):
         return _PixelTokenHeader(self.token)
 
 
+def pixel_token_doubt(token: str, oauth: Collection[str]) -> str | None:
+    """What a pixel token is by its looks, when that is something else; ``oauth`` are the values of OAuth 1.0a.
+
+    X tells nothing about a pixel token before it is used, so no more can be known without sending.
+    """
+    if token in oauth:
+        return "it is one of the values of OAuth 1.0a"
+    if _ACCESS_TOKEN.fullmatch(token):
+        return "it looks like an access token of OAuth 1.0a"
+    return None
+
+
 class _PixelTokenHeader(AuthBase):
     def __init__(self, token: str) -> None:
         self._token = token
@@ -83,6 +115,3 @@ class _PixelTokenHeader(AuthBase):
         request.headers.pop("Authorization", None)
         request.headers[PIXEL_TOKEN_HEADER] = self._token
         return request
-
-
-Credentials = OAuth1 | PixelToken

@@ -1,4 +1,7 @@
-"""What an answer of X's means: status, headers and body in, one of nine kinds of `Answer` out. Pure."""
+"""What an answer of X's means: status, headers and body in, one of nine kinds of `Answer` out. Pure.
+
+`classify` reads the answer to conversions, `classify_call` that to any other request, of which X did all or nothing.
+"""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +15,7 @@ from xcapi_dagster.ads_api.api_errors import ApiError, read_errors, unreadable
 from xcapi_dagster.ads_api.headers import RateHeaders
 from xcapi_dagster.ads_api.redact import redact
 
-__all__ = ["Answer", "ApiError", "Kind", "RateHeaders", "classify"]
+__all__ = ["Answer", "ApiError", "Kind", "RateHeaders", "classify", "classify_call"]
 
 Kind = Literal[
     "accepted",  # X took every conversion
@@ -29,6 +32,7 @@ Kind = Literal[
 _TOLERATED_SKEW_SECONDS = 300.0  # X's tolerance is not published; five minutes is what OAuth servers use
 _NOT_A_DOCUMENT = object()
 _MAY_HAVE_BEEN_PROCESSED = frozenset({408, 423})  # CANCELLED_REQUEST and LOCK_ACQUISITION_TIMEOUT: X's side gave up
+_CANNOT_BE_PROCESSED = frozenset({501, 505})  # not this method, not this HTTP: nor will it be the next time
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +81,41 @@ def classify(
     and ``clock_offset`` what was added to it to sign the request.
     """
     document = _parsed(body)
-    answer = _with_headers(Answer("unknown", status), of_headers.lowered(headers), now)
-    answer = replace(
-        answer,
+    return _judged(_read(status, headers, document, now), document, _Expected(sent, account_id, clock_offset))
+
+
+def classify_call(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    account_id: str,
+    now: float,
+    clock_offset: float = 0.0,
+) -> tuple[Answer, Any]:
+    """What X's answer to a request about an ads account means, and its document, which has `data` when accepted."""
+    document = _parsed(body)
+    answer = _read(status, headers, document, now)
+    if not 200 <= status < 300:
+        answer = _judged(answer, document, _Expected(0, account_id, clock_offset))
+        return (replace(answer, reason=f"X answered {status}") if answer.kind == "unknown" else answer), document
+    if _at(document, "data") is None and not answer.errors:
+        reason = f"X answered {status} without a readable body: does X_ADS_API_URL lead to the API?"
+        return replace(answer, reason=reason), document
+    doubts = _doubts_of_any(answer, document, account_id)
+    if doubts:
+        return replace(answer, kind="doubtful", reason=_doubtful(answer, doubts)), document
+    return replace(answer, kind="accepted"), document
+
+
+def _read(status: int, headers: Mapping[str, str], document: Any, now: float) -> Answer:
+    """All that stands in an answer, before it is judged."""
+    return replace(
+        _with_headers(Answer("unknown", status), of_headers.lowered(headers), now),
         errors=read_errors(document),
         debug_id=_short_text(_at(document, "data", "debug_id")),
         account_id=_short_text(_at(document, "request", "params", "account_id")),
     )
-    return _judged(answer, document, _Expected(sent, account_id, clock_offset))
 
 
 def _with_headers(answer: Answer, headers: Mapping[str, str], now: float) -> Answer:
@@ -104,7 +135,7 @@ def _judged(answer: Answer, document: Any, expected: _Expected) -> Answer:
     status = answer.status or 0
     if 200 <= status < 300:
         return _judged_success(answer, document, expected)
-    if 300 <= status < 400:
+    if 300 <= status < 400 or status in _CANNOT_BE_PROCESSED:
         return replace(answer, kind="halted", reason=advice(status, ()))
     if 400 <= status < 500 and status not in _MAY_HAVE_BEEN_PROCESSED:
         return _judged_refusal(answer, status, expected)
@@ -117,25 +148,35 @@ def _judged_success(answer: Answer, document: Any, expected: _Expected) -> Answe
         return replace(answer, reason=reason)
     doubts = _doubts(answer, document, expected)
     if doubts:
-        return replace(answer, kind="doubtful", reason=f"X answered {answer.status}, but {' and '.join(doubts)}")
+        return replace(answer, kind="doubtful", reason=_doubtful(answer, doubts))
     return replace(answer, kind="accepted")
 
 
 def _doubts(answer: Answer, document: Any, expected: _Expected) -> list[str]:
-    """What contradicts success. An answer that names no account contradicts nothing."""
+    """What contradicts the success of conversions."""
     doubts = []
     count = _at(document, "data", "conversions_processed")
     if answer.status != 200:
         doubts.append("200 is the only success that X documents")
-    if _at(document, "errors"):
-        doubts.append("it lists errors")
     if type(count) is not int:
         doubts.append("it does not say how many conversions it processed")
     elif count != expected.sent:
         doubts.append(f"it processed {count} conversions of {expected.sent}")
-    if expected.account_id is not None and answer.account_id not in (None, expected.account_id):
+    return doubts + _doubts_of_any(answer, document, expected.account_id)
+
+
+def _doubts_of_any(answer: Answer, document: Any, account_id: str | None) -> list[str]:
+    """What contradicts any success. An answer that names no account contradicts nothing."""
+    doubts = []
+    if _at(document, "errors"):
+        doubts.append("it lists errors")
+    if account_id is not None and answer.account_id not in (None, account_id):
         doubts.append("it names another ads account than X_ADS_ACCOUNT_ID")
     return doubts
+
+
+def _doubtful(answer: Answer, doubts: list[str]) -> str:
+    return f"X answered {answer.status}, but {' and '.join(doubts)}"
 
 
 def _judged_refusal(answer: Answer, status: int, expected: _Expected) -> Answer:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectTimeout, ProxyError, ReadTimeout
+from urllib3.exceptions import LocationValueError
 
 # At DEBUG these print keys, tokens, signatures and whole bodies (requests/requests-oauthlib#536).
 _TALKATIVE = ("oauthlib", "requests_oauthlib", "urllib3")
@@ -23,6 +24,15 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (ConnectionRefusedError, "the host in X_ADS_API_URL refuses connections"),
     (ConnectTimeout, "the host in X_ADS_API_URL could not be connected to in time"),
     (ReadTimeout, "no answer came in time"),
+)
+# What these end has not begun. Other errors of TLS, and time-outs, come before a request as well as after it.
+_BEFORE_THE_REQUEST = (
+    ProxyError,
+    LocationValueError,
+    socket.gaierror,
+    ssl.SSLCertVerificationError,
+    ConnectionRefusedError,
+    ConnectTimeout,
 )
 
 
@@ -65,6 +75,11 @@ def failure_reason(error: BaseException) -> str:
     if type(error) is OSError:  # requests raises it bare, for this alone
         return "the TLS certificates cannot be read: check REQUESTS_CA_BUNDLE"
     return "the connection broke"
+
+
+def never_connected(error: BaseException) -> bool:
+    """Whether the request cannot have reached X; to repeat it at once would end the same way."""
+    return type(error) is OSError or any(isinstance(cause, _BEFORE_THE_REQUEST) for cause in _causes(error))
 
 
 def _is_harmless(record: logging.LogRecord) -> bool:

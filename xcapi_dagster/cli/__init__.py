@@ -12,10 +12,14 @@ from xcapi_dagster.errors import ConfigurationError, XConversionsError
 
 # command -> the module of this package that defines it, under the command's name with underscores
 _MODULES: Mapping[str, str] = {
+    "auth": "auth",
     "demo": "demo",
     "sync": "sync",
+    "report": "report",
     "held": "held",
     "ledger": "ledger",
+    "tags": "tags",
+    "explain-error": "explain_error",
     "sandbox": "sandbox",
 }
 

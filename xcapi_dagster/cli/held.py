@@ -9,9 +9,10 @@ import click
 import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from xcapi_dagster import resources
-from xcapi_dagster.cli.operator import at, instance_option, ledger_of, operator, why_option
+from xcapi_dagster.cli.operator import at, instance_option, ledger_of, operator, plain, why_option
 from xcapi_dagster.delivery.doubt import Doubt, Resolution, doubts, resolve
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.errors import ConfigurationError
@@ -58,10 +59,10 @@ def show(request: int, name: str, *, as_json: bool) -> None:
         click.echo(json.dumps(_as_json(doubt) | {"orders": orders}, default=str))
         return
     told = doubt.request
-    click.echo(f"request {told.id} of partition {told.partition}: {doubt.conversions} orders, {doubt.why}")
+    click.echo(f"request {told.id} of partition {told.partition}: {doubt.conversions} orders, {plain(doubt.why)}")
     click.echo(f"first sent {at(told.first_sent_at)}, status {told.http_status or 'none'}, debug id {told.debug_id}")
     for order in orders:
-        click.echo(f"  {order['order_id']}  {order['value']} {order['currency']}  {order['conversion_time']}")
+        click.echo(f"  {plain(order['order_id'])}  {order['value']} {order['currency']}  {order['conversion_time']}")
 
 
 @held.command("resolve")
@@ -136,6 +137,6 @@ def _table(found: Sequence[Doubt], now: float) -> Table:
     for doubt in found:
         told = doubt.request
         hours = f"{(now - told.first_sent_at) / 3600:,.1f}"
-        row = (str(told.id), told.partition, str(doubt.conversions), at(told.first_sent_at), hours, doubt.why)
-        table.add_row(*row)
+        row = (told.id, told.partition, doubt.conversions, at(told.first_sent_at), hours, doubt.why)
+        table.add_row(*(Text(plain(cell)) for cell in row))
     return table

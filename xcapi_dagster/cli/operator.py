@@ -42,6 +42,11 @@ def operator() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
+def plain(text: object) -> str:
+    """``text`` without anything that a terminal obeys: control characters and invisible ones are replaced."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text))
+
+
 def at(seconds: float) -> str:
     """A time, in seconds since 1970, for people."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from xcapi_dagster.reports.counts import Counts
+from xcapi_dagster.resources import outputs_of
 from xcapi_dagster.runs import Project, Ran
 from xcapi_dagster.settings import Settings
 
@@ -50,7 +51,9 @@ def tell(outcomes: Sequence[Ran], settings: Settings, *, as_json: bool) -> None:
     elif counts:
         output = Console()
         output.print(_table(counts), width=output.width if output.is_terminal else max(output.width, 160))
+        outputs = outputs_of(settings)
         told.print(f"Files: {settings.output_url}/{settings.name}", soft_wrap=True)
+        told.print(f"Report: {outputs.address(outputs.overview)}", soft_wrap=True)
     if without_time := max((ran.without_time for ran in outcomes), default=0):
         click.echo(f"xcapi: {without_time} orders have no ordered_at that can be read: no partition has them", err=True)
     for ran in outcomes:

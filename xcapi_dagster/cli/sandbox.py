@@ -6,7 +6,7 @@ import click
 
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.sandbox import serve
-from xcapi_dagster.settings import DEMO, VARIABLES
+from xcapi_dagster.settings import DEMO, DEMO_OAUTH, VARIABLES
 
 
 @click.command()
@@ -28,3 +28,6 @@ def _tell(url: str) -> None:
     for field in ("account_id", "pixel_id", "event_id", "pixel_token"):
         click.echo(f"  export {VARIABLES[field]}={DEMO[field]}")
     click.echo(f"  export {VARIABLES['api_url']}={url}")
+    click.echo("For `xcapi tags`, which a pixel token does not open, set these as well:")
+    for field, value in DEMO_OAUTH.items():
+        click.echo(f"  export {VARIABLES[field]}={value.get_secret_value()}")

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from xcapi_dagster.contract import EVENT_ID
 from xcapi_dagster.conversions.columns import check_columns, convert
+from xcapi_dagster.conversions.domains import count_mistyped_domains
 from xcapi_dagster.conversions.duplicates import NEVER, Versions
 from xcapi_dagster.conversions.hashing import to_fingerprints, to_keys, to_sha256
 from xcapi_dagster.conversions.normalize import normalize
@@ -31,11 +32,15 @@ __all__ = ["Prepared", "Rules", "check_columns", "prepare"]
 
 
 class Prepared(NamedTuple):
-    """A chunk of orders: what may be sent (CONVERSIONS), what is wrong (REJECTIONS), what finds older versions."""
+    """A chunk of orders: what may be sent (CONVERSIONS), what is wrong (REJECTIONS), what finds older versions.
+
+    Of those that may be sent, ``mistyped_domains`` have an e-mail address at a domain that is mistyped.
+    """
 
     conversions: pa.Table
     rejections: pa.Table
     versions: Versions
+    mistyped_domains: int
 
 
 def prepare(orders: pa.Table | pa.RecordBatch, first_row: int, rules: Rules) -> Prepared:
@@ -48,10 +53,12 @@ def prepare(orders: pa.Table | pa.RecordBatch, first_row: int, rules: Rules) -> 
     normalized = normalize(columns, rules)
     verdict = validate(normalized, rules)
     hashed = _hash_identifiers(normalized, rows)
+    is_sendable = pa.array(verdict.is_sendable)
     return Prepared(
-        conversions=Conversions.prove(hashed.filter(pa.array(verdict.is_sendable))),
+        conversions=Conversions.prove(hashed.filter(is_sendable)),
         rejections=to_rejections(orders, normalized, verdict.broken, rows),
         versions=_versions(hashed, normalized),
+        mistyped_domains=count_mistyped_domains(normalized["email"].filter(is_sendable)),
     )
 
 

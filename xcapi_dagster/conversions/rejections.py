@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xcapi_dagster.contract import CURRENCIES
+from xcapi_dagster.contract import CURRENCIES, EVENT_ID
 from xcapi_dagster.conversions.columns import column_of
 from xcapi_dagster.conversions.frame_contract import Broken
 from xcapi_dagster.conversions.reasons import REASONS
@@ -44,13 +44,14 @@ def to_rejections(
     found = found.take(pc.sort_indices(found["position"]))  # a stable sort
     about = orders.select(_ABOUT).take(found["position"])
     is_currency = pc.is_in(about["currency"], pa.array(CURRENCIES))
+    is_event = pc.match_substring_regex(about["event_id"], f"^{EVENT_ID.pattern}$")  # else it may be anything
     columns = {
         "row": rows.take(found["position"]),
         "order_id": about["order_id"],
         "conversion_time": to_milliseconds(about["ordered_at"]),
         "value": about["value"],
         "currency": pc.if_else(is_currency, about["currency"], None),
-        "event_id": about["event_id"],
+        "event_id": pc.if_else(is_event, about["event_id"], None),
         "conversion_id": about["conversion_id"],
     } | {name: found[name] for name in found.column_names}
     return Rejections.prove(pa.table({name: columns[name] for name in REJECTIONS.names}, schema=REJECTIONS))

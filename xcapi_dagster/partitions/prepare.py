@@ -3,17 +3,15 @@
 Raw e-mail addresses and phone numbers are in memory here, one chunk at a time, and nowhere else.
 """
 
-import json
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 from upath import UPath
 
 from xcapi_dagster.conversions.duplicates import Duplicates, duplicate_rejections
@@ -21,28 +19,30 @@ from xcapi_dagster.conversions.prepare import Rules, prepare
 from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTIONS
 from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
 from xcapi_dagster.partitions import Partition
+from xcapi_dagster.reports.identifiers import Identifiers, IdentifierTally
+from xcapi_dagster.reports.summary import order_states
 from xcapi_dagster.warehouse import Warehouse
 
 _FACTS = b"xcapi.prepared"  # key of the counts in the conversions file's metadata
-_IDENTIFIERS = ("twclid", "hashed_email", "hashed_phone_number", "ip_address", "user_agent")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """What became of the orders read, before anything is sent; ``with_identifier`` counts among those ready."""
+class Prepared(BaseModel):
+    """What became of the orders read, before anything is sent; ``identifiers`` are those of the ones ready."""
+
+    model_config = ConfigDict(frozen=True)
 
     read: int = 0
     invalid: int = 0
     suppressed: int = 0
     duplicate: int = 0
     ready: int = 0
-    with_identifier: Mapping[str, int]
+    identifiers: Identifiers = Identifiers()
 
     @classmethod
     def of_file(cls, outputs: Outputs, partition: str) -> "Prepared":
         """What the conversions file of ``partition`` says of itself."""
         with parquet_file(outputs.path("conversions", partition)) as parquet:
-            return cls(**json.loads(parquet.metadata.metadata[_FACTS]))
+            return cls.model_validate_json(parquet.metadata.metadata[_FACTS])
 
 
 def prepare_partition(partition: Partition, warehouse: Warehouse, rules: Rules, outputs: Outputs) -> Prepared:
@@ -59,9 +59,9 @@ def prepare_partition(partition: Partition, warehouse: Warehouse, rules: Rules, 
             for orders in warehouse.read(partition.start, partition.end):
                 prepared = prepare(orders, files.read, rules)
                 duplicates.add(prepared.versions)
-                files.write(prepared.conversions, prepared.rejections, read=len(orders))
+                files.write(prepared.conversions, prepared.rejections, len(orders), prepared.mistyped_domains)
         losers = duplicates.losers()
-        return _without(losers, conversions, invalid, files.read) if len(losers) else files.prepared
+        return _without(losers, conversions, invalid, files.prepared) if len(losers) else files.prepared
 
 
 class _PartitionFiles:
@@ -71,6 +71,7 @@ class _PartitionFiles:
         self._paths = (conversions, invalid)
         self._stack = ExitStack()
         self._tally = Counter[str]()
+        self._identifiers = IdentifierTally()
 
     def __enter__(self) -> Self:
         conversions, invalid = self._paths
@@ -79,17 +80,16 @@ class _PartitionFiles:
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        self._conversions.add_key_value_metadata({_FACTS: json.dumps(asdict(self.prepared)).encode()})
+        self._conversions.add_key_value_metadata({_FACTS: self.prepared.model_dump_json().encode()})
         self._stack.__exit__(*raised)
 
-    def write(self, conversions: pa.Table, rejections: pa.Table, *, read: int) -> None:
-        """Add a chunk: all rejections of an order are in the same one."""
+    def write(self, conversions: pa.Table, rejections: pa.Table, read: int = 0, mistyped_domains: int = 0) -> None:
+        """Add a chunk, and what was counted when it was prepared: all rejections of an order are in the same one."""
         self._conversions.write_table(conversions)
         self._invalid.write_table(rejections)
-        states = rows_by_state(rejections)
-        self._tally.update(read=read, ready=len(conversions), **{state: len(rows) for state, rows in states.items()})
-        for identifier in _IDENTIFIERS:
-            self._tally[identifier] += len(conversions) - conversions[identifier].null_count
+        self._tally.update(order_states(rejections)["state"].to_pylist())
+        self._tally.update(read=read, ready=len(conversions))
+        self._identifiers.add(conversions, mistyped_domains=mistyped_domains)
 
     @property
     def read(self) -> int:
@@ -99,22 +99,11 @@ class _PartitionFiles:
     @property
     def prepared(self) -> Prepared:
         """The counts so far."""
-        counts = {field.name: self._tally[field.name] for field in fields(Prepared) if field.name != "with_identifier"}
-        return Prepared(**counts, with_identifier={name: self._tally[name] for name in _IDENTIFIERS})
+        names = ("read", "invalid", "suppressed", "duplicate", "ready")
+        return Prepared(**{name: self._tally[name] for name in names}, identifiers=self._identifiers.found)
 
 
-def rows_by_state(rejections: pa.Table) -> dict[str, NDArray[np.int64]]:
-    """The rows of orders that are duplicate, invalid and suppressed, each in the first of these that a reason gives."""
-    rows = rejections["row"].to_numpy()
-    severities = rejections["severity"].to_numpy(zero_copy_only=False)
-    is_duplicate = rejections["reason_code"].to_numpy(zero_copy_only=False) == "duplicate_order"
-    duplicate = np.unique(rows[is_duplicate])
-    invalid = np.setdiff1d(rows[(severities == "rejected") & ~is_duplicate], duplicate)
-    suppressed = np.setdiff1d(rows[severities == "suppressed"], invalid)
-    return {"invalid": invalid, "suppressed": suppressed, "duplicate": duplicate}
-
-
-def _without(losers: NDArray[np.int64], conversions: UPath, invalid: UPath, read: int) -> Prepared:
+def _without(losers: NDArray[np.int64], conversions: UPath, invalid: UPath, all_orders: Prepared) -> Prepared:
     """Write both files anew with the older versions of orders as duplicates: the latest version alone decides."""
     old = tuple(path.with_name(f"{path.name}.all") for path in (conversions, invalid))
     conversions.rename(old[0])
@@ -125,14 +114,15 @@ def _without(losers: NDArray[np.int64], conversions: UPath, invalid: UPath, read
             for group in range(all_.num_row_groups):
                 chunk = all_.read_row_group(group)
                 loses = pc.is_in(chunk["row"], lost)
-                files.write(chunk.filter(pc.invert(loses)), duplicate_rejections(chunk.filter(loses)), read=0)
+                files.write(chunk.filter(pc.invert(loses)), duplicate_rejections(chunk.filter(loses)))
             for group in range(bad.num_row_groups):
                 chunk = bad.read_row_group(group)
                 loses = pc.is_in(chunk["row"], lost)
                 unsent = chunk.filter(pc.and_(loses, pc.not_equal(chunk["severity"], "degraded")))
                 kept = [chunk.filter(pc.invert(loses)), duplicate_rejections(_one_per_row(unsent))]
-                files.write(CONVERSIONS.empty_table(), pa.concat_tables(kept), read=0)
-            files.write(CONVERSIONS.empty_table(), REJECTIONS.empty_table(), read=read)
+                files.write(CONVERSIONS.empty_table(), pa.concat_tables(kept))
+            told = (all_orders.read, all_orders.identifiers.mistyped_domains)
+            files.write(CONVERSIONS.empty_table(), REJECTIONS.empty_table(), *told)
         return files.prepared
     finally:
         for path in old:

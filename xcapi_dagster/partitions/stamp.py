@@ -10,21 +10,22 @@ _FILE = "ledger.json"
 
 
 def write_stamp(outputs: Outputs, stamp: Stamp) -> None:
-    """Write down which ledger it is that sends, and how far it has come."""
-    with outputs.writing_own(_FILE) as path:
-        path.write_text(json.dumps(stamp._asdict()) + "\n")
+    """Write down which ledger it is that sends, and how far it has come: never less far than another run wrote."""
+    before = read_stamp(outputs)
+    if before and before.ledger_id == stamp.ledger_id and before.revision >= stamp.revision:
+        return
+    outputs.write_text(outputs.own_path(_FILE), json.dumps(stamp._asdict()) + "\n")
 
 
 def read_stamp(outputs: Outputs) -> Stamp | None:
     """What was written last; None before the first run. Raises LedgerError for a file that says nothing readable."""
-    path = outputs.own_path(_FILE)
-    if not path.exists():
+    if (text := outputs.read_own(_FILE)) is None:
         return None
     try:
-        facts = json.loads(path.read_text())
+        facts = json.loads(text)
         return Stamp(str(facts["ledger_id"]), int(facts["revision"]))
     except (ValueError, TypeError, KeyError):
         raise LedgerError(
-            f"{path} does not say which ledger wrote the files beside it: put back a copy, or delete it and run "
-            "`xcapi ledger status` to see that the ledger is the right one"
+            f"{outputs.own_path(_FILE)} does not say which ledger wrote the files beside it: put back a copy, or "
+            "delete it and run `xcapi ledger status` to see that the ledger is the right one"
         ) from None

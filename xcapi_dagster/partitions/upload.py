@@ -6,6 +6,7 @@ whenever, they are the same, and they can be written without sending.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,25 +26,27 @@ from xcapi_dagster.delivery.keys import Keys
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, Standing, Standings, standings
+from xcapi_dagster.errors import LedgerError, XConversionsError
 from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
-from xcapi_dagster.partitions.prepare import Prepared, rows_by_state
+from xcapi_dagster.partitions.prepare import Prepared
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.reports.rejections import delivery_rejections, validation_rejections, write_csv
 from xcapi_dagster.reports.results import counts_of, requests_table, upload_results
+from xcapi_dagster.reports.summary import Summary, SummaryTally, order_states
 
 _COLUMNS_OF_RESULTS = ("event_id", "conversion_id", "conversion_time", "order_id", "value", "currency", "fingerprint")
 
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """The counts of a partition after a run, the reasons behind them, and why the run stopped early, if it did.
+    """The counts of a partition after a run, what is behind them, and why the run stopped early, if it did.
 
     ``ledger`` says which ledger knew that, and how far it had come.
     """
 
     counts: Counts
-    reasons: Counter[tuple[str, str]]  # (severity, reason code) -> rows of the report
+    summary: Summary
     halted: str | None
     ledger: Stamp
 
@@ -57,6 +60,10 @@ def upload_partition(key: str, ledger: Ledger, delivery: Delivery, policy: Polic
         if not delivery.halted:
             hold_what_changed(ledger, key, _chunks(key, ledger, outputs), policy)
             delivery.deliver(key, _chunks(key, ledger, outputs))
+    except LedgerError:
+        with suppress(XConversionsError):  # the first error says more
+            write_stamp(outputs, ledger.latest_stamp())  # a ledger that has forgotten some of it is found out
+        raise
     except Exception:
         raise
     except BaseException:  # a signal: what was in flight is settled
@@ -71,7 +78,7 @@ def write_results(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, *,
     now = ledger.refresh()
     requests = ledger.requests_of(key)
     outputs.write_table("requests", key, requests_table(requests))
-    states, reasons = Counter[str](), Counter[tuple[str, str]]()
+    states, tally = Counter[str](), SummaryTally()
     with (
         outputs.writing("upload_results", key) as results_path,
         outputs.writing("rejection_report", key) as report_path,
@@ -84,9 +91,16 @@ def write_results(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, *,
                 results_file.write_table(part.results)
                 report_file.write_table(part.report)
                 states.update(part.states)
-                _add(reasons, part.report)
+                tally.add(part.orders, part.results, part.report, part.about)
         with outputs.writing("rejection_csv", key) as csv_path:
-            write_csv(report_path, csv_path)
+            write_csv([report_path], csv_path)
+        summary = tally.summary(
+            partition=key,
+            identifiers=prepared.identifiers,
+            requests=dict(sorted(Counter(request["state"] for request in requests).items())),
+            pixel_also_fires=policy.pixel_also_fires,
+        )
+        outputs.write_text(outputs.path("summary", key), summary.model_dump_json())
     stamp = ledger.stamp()
     write_stamp(outputs, stamp)
     counts = Counts(
@@ -94,14 +108,16 @@ def write_results(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, *,
         requests=sum(request["run_id"] == ledger.run_id and not request["decided_by"] for request in requests),
         **states,
     )
-    return Uploaded(counts, reasons, halted, stamp)
+    return Uploaded(counts, summary, halted, stamp)
 
 
 class _Part(NamedTuple):
-    """A part of the partition's files, and how many of its orders are in each state."""
+    """A part of the partition's files, and the orders that it is about."""
 
     results: pa.Table
     report: pa.Table
+    about: NDArray[np.int64]  # which order each row of the report is about
+    orders: pa.Table  # state, value and currency of each order
     states: Mapping[str, int]
 
 
@@ -112,36 +128,36 @@ def _parts(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, now: floa
         keys = _keys(ledger, conversions)
         known = standings(ledger.memory, keys, *_versions(conversions), policy, now)
         told = outcomes(ledger.memory, keys, known, ledger.run_id)
-        results = upload_results(conversions, told)
-        yield _Part(results, delivery_rejections(conversions, told), counts_of(results, told))
+        results, report = upload_results(conversions, told), delivery_rejections(conversions, told)
+        yield _Part(results, report, np.arange(len(report)), results, counts_of(results, told))
 
 
 def _unsent(rejections: pa.Table, ledger: Ledger) -> _Part:
     """Orders that were not to be sent this time; one that was sent before, and is in doubt, is held all the same."""
-    rows = rows_by_state(rejections)
-    states = {state: len(of_state) for state, of_state in rows.items()}
-    orders = _one_of_each(rejections, np.concatenate([rows["invalid"], rows["suppressed"]]))
-    keys = _keys(ledger, orders)
-    known = ledger.memory.look_up(keys)
-    in_doubt = ledger.memory.are_in_doubt(known.requests)
-    report = validation_rejections(rejections)
-    if not in_doubt.any():
-        return _Part(UPLOAD_RESULTS.empty_table(), report, states)
-    orders, keys = orders.filter(pa.array(in_doubt)), keys[in_doubt]
-    held = Standings(np.full(len(keys), Standing.HELD, np.uint8), ledger.memory.look_up(keys))
-    told = outcomes(ledger.memory, keys, held, ledger.run_id)
-    for state in ("invalid", "suppressed"):
-        states[state] -= int(np.isin(orders["row"].to_numpy(), rows[state]).sum())
-    states["held"] = len(keys)
-    return _Part(upload_results(orders, told), pa.concat_tables([report, delivery_rejections(orders, told)]), states)
+    orders, report = order_states(rejections), validation_rejections(rejections)
+    about = rejections["row"].to_numpy()
+    results = UPLOAD_RESULTS.empty_table()
+    doubtful = _in_doubt(orders, ledger)
+    if len(doubtful):
+        keys = _keys(ledger, doubtful)
+        held = Standings(np.full(len(keys), Standing.HELD, np.uint8), ledger.memory.look_up(keys))
+        told = outcomes(ledger.memory, keys, held, ledger.run_id)
+        results = upload_results(doubtful, told)
+        report = pa.concat_tables([report, delivery_rejections(doubtful, told)])
+        about = np.concatenate([about, doubtful["row"].to_numpy()])
+        states = pc.if_else(pc.is_in(orders["row"], doubtful["row"].combine_chunks()), "held", orders["state"])
+        orders = orders.set_column(orders.column_names.index("state"), "state", states)
+    counted = {each["values"]: each["counts"] for each in orders["state"].value_counts().to_pylist()}
+    counted.pop("degraded", None)  # with the others that are ready
+    return _Part(results, report, about, orders, counted)
 
 
-def _one_of_each(rejections: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
-    """One rejection of each order at ``rows`` that has a key: without its ids none can have been sent."""
-    _, first = np.unique(rejections["row"].to_numpy(), return_index=True)
-    orders = rejections.take(pa.array(first))
+def _in_doubt(orders: pa.Table, ledger: Ledger) -> pa.Table:
+    """Those orders of which nobody knows whether X counts them: without its ids none can have been sent."""
     has_key = pc.and_(orders["event_id"].is_valid(), orders["conversion_id"].is_valid())
-    return orders.filter(pc.and_(has_key, pc.is_in(orders["row"], pa.array(rows))))
+    unsent = orders.filter(pc.and_(has_key, pc.is_in(orders["state"], pa.array(["invalid", "suppressed"]))))
+    known = ledger.memory.look_up(_keys(ledger, unsent))
+    return unsent.filter(pa.array(ledger.memory.are(known.requests, "unknown", "held")))
 
 
 def _chunks(key: str, ledger: Ledger, outputs: Outputs) -> Iterator[Chunk]:
@@ -172,9 +188,3 @@ def _versions(conversions: pa.Table) -> tuple[NDArray[np.uint64], NDArray[np.int
 
 def _keys(ledger: Ledger, conversions: pa.Table) -> Keys:
     return ledger.keys(conversions["event_id"].to_pylist(), conversions["conversion_id"].to_pylist())
-
-
-def _add(reasons: Counter[tuple[str, str]], report: pa.Table) -> None:
-    counted = report.group_by(["severity", "reason_code"]).aggregate([([], "count_all")])
-    for row in counted.to_pylist():
-        reasons[row["severity"], row["reason_code"]] += row["count_all"]

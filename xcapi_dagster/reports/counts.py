@@ -36,6 +36,12 @@ class Counts:
         """Whether nothing is left for another run or for an operator."""
         return not (self.pending or self.unknown or self.held)
 
+    @property
+    def rejection_rate(self) -> float:
+        """The part that is invalid or rejected of the orders that were to be sent: with consent, no duplicates."""
+        wanted = self.read - self.suppressed - self.duplicate
+        return (self.invalid + self.rejected) / wanted if wanted else 0.0
+
     def as_dict(self) -> dict[str, int]:
         """The counts by name, in the order in which they are documented."""
         return asdict(self)

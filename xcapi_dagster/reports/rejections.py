@@ -1,5 +1,8 @@
 """`rejection_report`: one row per (order, reason), with what to do about it; as Parquet and as CSV."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,10 +12,10 @@ from upath import UPath
 from xcapi_dagster.conversions.reasons import reason
 from xcapi_dagster.conversions.schema import REJECTION_REPORT
 from xcapi_dagster.delivery.outcomes import Outcomes
-from xcapi_dagster.outputs import parquet_file
+from xcapi_dagster.outputs import parquet_file, writable
 
-# What makes a spreadsheet read a cell as a formula (OWASP, "CSV injection"), full-width forms included.
-_FORMULA = r"^(\s*[=+\-@\t\r\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
+# What makes a spreadsheet read a cell as a formula (OWASP, "CSV injection"; ASVS 1.2.10), full-width forms included.
+_FORMULA = r"^([\s\pZ\p{Cf}\x00]*[=+\-@\t\r\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
 
 
 def validation_rejections(rejections: pa.Table) -> pa.Table:
@@ -48,16 +51,14 @@ def delivery_rejections(conversions: pa.Table, outcomes: Outcomes) -> pa.Table:
     return pa.table(columns, schema=REJECTION_REPORT)
 
 
-def write_csv(report: UPath, target: UPath) -> None:
-    """Write the report's Parquet as CSV that is inert in a spreadsheet."""
+def write_csv(reports: Iterable[UPath], target: UPath | Path) -> None:
+    """Write the Parquet of one report or of several as one CSV that is inert in a spreadsheet."""
     options = csv.WriteOptions(quoting_style="all_valid")
-    with (
-        parquet_file(report) as parquet,
-        target.open("wb") as file,
-        csv.CSVWriter(file, REJECTION_REPORT, write_options=options) as writer,
-    ):
-        for group in range(parquet.num_row_groups):
-            writer.write_table(_inert(parquet.read_row_group(group)))
+    with writable(target) as file, csv.CSVWriter(file, REJECTION_REPORT, write_options=options) as writer:
+        for report in reports:
+            with parquet_file(report) as parquet:
+                for group in range(parquet.num_row_groups):
+                    writer.write_table(_inert(parquet.read_row_group(group)))
 
 
 def _inert(table: pa.Table) -> pa.Table:

@@ -5,8 +5,8 @@
         sandbox.received
 
 It shares nothing with the client but `contract`, so that each catches the other's mistakes. Reading order: `api`
-(the order of the checks), `conversions` (the rules for rows), `access` and `signatures`, `limits`, `faults`,
-`record`, `page`, then `server` and `http_server`.
+(the order of the checks), `conversions` (the rules for rows), `event_tags`, `accounts`, `access` and `signatures`,
+`sign_in`, `limits`, `faults`, `record`, `page`, then `server` and `http_server`.
 """
 
 from xcapi_dagster.sandbox.conversions import Rules
@@ -28,6 +28,7 @@ from xcapi_dagster.sandbox.world import (
     AccessToken,
     Account,
     Application,
+    EventTag,
     World,
     one_pixel_world,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "Account",
     "Application",
     "Do",
+    "EventTag",
     "Fault",
     "HandledRequest",
     "Limits",

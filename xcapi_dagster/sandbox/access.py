@@ -7,6 +7,9 @@ from xcapi_dagster.sandbox.answers import Error, Request, documented, of_status
 from xcapi_dagster.sandbox.signatures import Nonces, Signed, parse
 from xcapi_dagster.sandbox.world import Account, Application, World
 
+# X's error page lists the code without its message
+_READ_ONLY = Error(403, "READONLY_CLIENT_APPLICATION", "The client application may only read")
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -44,7 +47,9 @@ def _user(signed: Signed, request: Request, world: World, nonces: Nonces, now: f
     token = world.access_token(signed.token, signed.consumer_key)
     if application is None or token is None:
         return documented("not_authenticated")
-    if not signed.is_by(application.consumer_secret, token.secret, request.method, request.base_url, request.query):
+    if not signed.is_by(
+        application.consumer_secret, token.secret, request.method, request.base_url, request.parameters
+    ):
         return documented("could_not_authenticate")
     if token.revoked:
         return documented("expired_token")
@@ -53,6 +58,32 @@ def _user(signed: Signed, request: Request, world: World, nonces: Nonces, now: f
     if not nonces.is_new(signed, now):
         return documented("not_authenticated")
     return User(application, token.user_id)
+
+
+def asking_user(sender: Sender) -> User | Error:
+    """The user, when the sender may ask about ads accounts at all."""
+    if isinstance(sender, PixelTokenHolder):
+        return of_status(403)
+    if sender.application.conversions_only or not sender.application.has_ads_access:
+        return documented("application_without_access", value=sender.application.app_id)
+    return sender
+
+
+def authorize_account(sender: Sender, account_id: str, world: World, *, is_change: bool) -> Account | Error:
+    """The account, when the sender may ask about it, or change it.
+
+    That any role may ask, that a lower one may not change, and what a pixel token gets are guesses.
+    """
+    user, account = asking_user(sender), world.account(account_id)
+    if isinstance(user, Error):
+        return user
+    if account is None:
+        return documented("account_not_found", value=account_id)
+    if not world.roles_of(user.user_id, account_id):
+        return documented("user_without_access", user_id=user.user_id, value=account_id)
+    if is_change and user.application.read_only:
+        return _READ_ONLY
+    return account if not is_change or world.may_send(user.user_id, account_id) else of_status(403)
 
 
 def authorize(sender: Sender, pixel_id: str, world: World) -> Account | Error:
@@ -69,10 +100,7 @@ def authorize(sender: Sender, pixel_id: str, world: World) -> Account | Error:
 def _application_refusal(application: Application) -> Error | None:
     if not application.has_ads_access:
         return documented("application_without_access", value=application.app_id)
-    if application.read_only:
-        # X's error page lists the code without its message
-        return Error(403, "READONLY_CLIENT_APPLICATION", "The client application may only read")
-    return None
+    return _READ_ONLY if application.read_only else None
 
 
 def _account_refusal(sender: Sender, pixel_id: str, account: Account, world: World) -> Error | None:

@@ -13,6 +13,7 @@ from xcapi_dagster import contract
 
 JSON_TYPE = "application/json;charset=utf-8"
 HTML_TYPE = "text/html;charset=utf-8"
+FORM_TYPE = "application/x-www-form-urlencoded"
 
 _DOCUMENTED = {message.name: message for message in contract.ERROR_MESSAGES}
 
@@ -48,6 +49,13 @@ class Request:
     query: str
     headers: Mapping[str, str]
     body: bytes = b""
+
+    @property
+    def parameters(self) -> str:
+        """The query, and with it the body when that is a form: what X reads parameters from, and what is signed."""
+        is_form = self.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM_TYPE
+        form = self.body.decode("ascii", "replace") if is_form else ""
+        return "&".join(part for part in (self.query, form) if part)
 
     @property
     def is_json(self) -> bool:
@@ -97,11 +105,16 @@ def of_status(status: int) -> Error:
     return Error(status, code, message)
 
 
-def failure(*errors: Error, account_id: str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+def failure(
+    *errors: Error,
+    account_id: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
     """X's error body. 404 when any of the errors is a 404 (a guess: no page says what a mixture gets)."""
     status = 404 if any(error.status == 404 for error in errors) else errors[0].status
-    params = {} if account_id is None else {"account_id": account_id}
-    body = {"errors": [error.as_json() for error in errors], "request": {"params": params}}
+    echoed = {**(params or {}), **({} if account_id is None else {"account_id": account_id})}
+    body = {"errors": [error.as_json() for error in errors], "request": {"params": echoed}}
     return Answer(status, to_json(body), headers=headers or {})
 
 

@@ -11,18 +11,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xcapi_dagster import contract
-from xcapi_dagster.sandbox.access import authenticate, authorize
+from xcapi_dagster.sandbox.access import Sender, authenticate, authorize, authorize_account
+from xcapi_dagster.sandbox.accounts import Accounts
 from xcapi_dagster.sandbox.answers import Answer, Error, Request, documented, failure, of_status, success
 from xcapi_dagster.sandbox.conversions import STRICT, Rules, check, listed, parse
+from xcapi_dagster.sandbox.event_tags import EventTags
 from xcapi_dagster.sandbox.faults import Do, Script
 from xcapi_dagster.sandbox.limits import DEFAULT_LIMITS, Limits, Meter
 from xcapi_dagster.sandbox.record import Batch, HandledRequest, Record
+from xcapi_dagster.sandbox.sign_in import SignIn
 from xcapi_dagster.sandbox.signatures import Nonces
 from xcapi_dagster.sandbox.world import DEMO_WORLD, Account, World
 
-_ROUTE = re.compile(
-    contract.CONVERSIONS_PATH.format(version=r"(?P<version>[0-9]+(?:\.[0-9]+)?)", pixel_id=r"(?P<pixel_id>[^/]+)")
-)
+
+def _route(path: str, **names: str) -> re.Pattern[str]:
+    return re.compile(path.format(version=r"(?P<version>[0-9]+(?:\.[0-9]+)?)", **names))
+
+
+_CONVERSIONS = _route(contract.CONVERSIONS_PATH, pixel_id="(?P<pixel_id>[^/]+)")
+_EVENT_TAGS = _route(contract.EVENT_TAGS_PATH, account_id="(?P<account_id>[^/]+)")
+_ACCOUNTS = _route(contract.ACCOUNTS_PATH + "(?:/(?P<account_id>[^/]+)(?P<access>/authenticated_user_access)?)?")
+_EVENT_TAG = _route(contract.EVENT_TAGS_PATH + "/(?P<tag_id>[^/]+)", account_id="(?P<account_id>[^/]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +54,11 @@ class _Arrived:
     document: object
 
 
+_Answering = Callable[[_Arrived, Sender, re.Match[str]], Answer]
+
+
 class Api:
-    """Answers `POST /12/measurement/conversions/:pixel_id`, and any other request as X would.
+    """Answers conversions, `POST /12/measurement/conversions/:pixel_id`, web event tags, signing in, and all else as X.
 
     ``clock`` gives Unix seconds; ``wait`` waits so many seconds, for scripted delays.
     """
@@ -61,6 +73,15 @@ class Api:
         self._wait = wait
         self._nonces = Nonces()
         self._meter = Meter(behavior.limits)
+        self._sign_in = SignIn(behavior.world, self._nonces, behavior.seed)
+        self._event_tags = EventTags(behavior.world, record.last_received)
+        self._accounts = Accounts()
+        self._routes: tuple[tuple[re.Pattern[str], tuple[str, ...], _Answering], ...] = (
+            (_CONVERSIONS, ("POST",), self._answer_conversions),
+            (_ACCOUNTS, ("GET",), self._answer_about_accounts),
+            (_EVENT_TAGS, ("GET", "POST"), self._answer_about_tags),
+            (_EVENT_TAG, ("GET", "PUT", "DELETE"), self._answer_about_tags),
+        )
 
     def answer(self, request: Request) -> tuple[Answer | None, int]:
         """The answer, None to close the connection without one, and how many conversions the request held."""
@@ -87,17 +108,37 @@ class Api:
         return None if do.drop else do.spoiled(true_answer)
 
     def _true_answer(self, arrived: _Arrived) -> Answer:
-        route = _ROUTE.fullmatch(arrived.request.path)
-        if route is None:
-            return failure(documented("route_not_found"))
+        return self._sign_in.answer(arrived.request, arrived.time) or self._answer_of_api(arrived)
+
+    def _answer_of_api(self, arrived: _Arrived) -> Answer:
+        for pattern, methods, answer in self._routes:
+            if route := pattern.fullmatch(arrived.request.path):
+                return self._answer_of(arrived, route, methods, answer)
+        return failure(documented("route_not_found"))
+
+    def _answer_of(
+        self, arrived: _Arrived, route: re.Match[str], methods: tuple[str, ...], answer: _Answering
+    ) -> Answer:
         if route["version"] != contract.API_VERSION:
             return failure(documented("version_not_available", value=route["version"]))
-        if arrived.request.method != "POST":
+        if arrived.request.method not in methods:
             return failure(of_status(405))
-        sender = authenticate(arrived.request, self._behavior.world, self._nonces, arrived.time)
-        if isinstance(sender, Error):
-            return failure(sender)
-        account = authorize(sender, route["pixel_id"], self._behavior.world)
+        sender = authenticate(arrived.request, self._sign_in.world, self._nonces, arrived.time)
+        return failure(sender) if isinstance(sender, Error) else answer(arrived, sender, route)
+
+    def _answer_about_accounts(self, arrived: _Arrived, sender: Sender, route: re.Match[str]) -> Answer:
+        world, asks_for_access = self._sign_in.world, route["access"] is not None
+        return self._accounts.answer(sender, route["account_id"], world, arrived.time, asks_for_access=asks_for_access)
+
+    def _answer_about_tags(self, arrived: _Arrived, sender: Sender, route: re.Match[str]) -> Answer:
+        account_id, is_change = route["account_id"], arrived.request.method != "GET"
+        account = authorize_account(sender, account_id, self._sign_in.world, is_change=is_change)
+        if isinstance(account, Error):
+            return failure(account)
+        return self._event_tags.answer(arrived.request, account_id, route.groupdict().get("tag_id"), arrived.time)
+
+    def _answer_conversions(self, arrived: _Arrived, sender: Sender, route: re.Match[str]) -> Answer:
+        account = authorize(sender, route["pixel_id"], self._sign_in.world)
         if isinstance(account, Error):
             return failure(account)
         return self._answer_within_limits(arrived, account, route["pixel_id"])
@@ -110,6 +151,7 @@ class Api:
             return failure(of_status(429), account_id=account_id, headers=headers)
         if not arrived.request.is_json:
             return failure(of_status(415), account_id=account_id, headers=headers)
+        account = self._event_tags.account_now(account, pixel_id)
         if errors := check(arrived.document, account, self._behavior.rules):
             return failure(*errors, account_id=account_id, headers=headers)
         self.record.accept(Batch(arrived.number, arrived.time, account_id, pixel_id, conversions))

@@ -192,20 +192,16 @@ def _shaped(answer: Answer, shape: Shape) -> Answer:
 
 
 def _recounted(answer: Answer, shape: Shape) -> Answer:
-    """A success that is not quite one; anything else stays as it is."""
+    """A success that is not quite one; anything else stays as it is, and so do counts where nothing is counted."""
     if answer.status != 200 or answer.content_type != JSON_TYPE:
         return answer
     body = json.loads(answer.body)
-    processed = body["data"]["conversions_processed"]
-    match shape:
-        case "errors_in_200":
-            body["errors"] = [of_status(500).as_json()]
-        case "count_plus_one":
-            body["data"]["conversions_processed"] = processed + 1
-        case "count_minus_one":
-            body["data"]["conversions_processed"] = processed - 1
-        case "count_as_string":
-            body["data"]["conversions_processed"] = str(processed)
-        case _:
-            body["request"]["params"]["account_id"] = "18ce55other"
+    if shape == "errors_in_200":
+        body["errors"] = [of_status(500).as_json()]
+    elif shape == "other_account":
+        body["request"]["params"]["account_id"] = "18ce55other"
+    elif "conversions_processed" in body["data"]:
+        processed = body["data"]["conversions_processed"]
+        counts = {"count_plus_one": processed + 1, "count_minus_one": processed - 1, "count_as_string": str(processed)}
+        body["data"]["conversions_processed"] = counts[shape]
     return dataclasses.replace(answer, body=to_json(body))

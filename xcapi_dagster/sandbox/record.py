@@ -71,6 +71,7 @@ class Record:
         self._requests: list[HandledRequest] = []
         self._received: list[Received] = []
         self._first_counted: dict[tuple[str, str], float] = {}
+        self._last_of_event: dict[str, float] = {}
         self._deduplicated = 0
         self._last_number = 0
         self._file = None if path is None else open(path, "ab+", opener=_open_private)  # noqa: SIM115 - see close
@@ -94,6 +95,11 @@ class Record:
         """How many conversions count when one event and conversion_id counts once within 48 hours of receipt."""
         with self._lock:
             return self._deduplicated
+
+    def last_received(self, event_id: str) -> float | None:
+        """When the last accepted conversion of an event came; None when none did."""
+        with self._lock:
+            return self._last_of_event.get(event_id)
 
     def next_number(self) -> int:
         """The number of a request that just came in, counting from 1."""
@@ -125,6 +131,8 @@ class Record:
     def _keep(self, batch: Batch) -> None:
         received = batch.received()
         self._received += received
+        events = {contract.short_event_id(each.conversion["event_id"]) for each in received}
+        self._last_of_event |= dict.fromkeys(events, batch.received_at)
         self._deduplicated += sum(self._counts(conversion) for conversion in received)
         self._last_number = max(self._last_number, batch.request)
 

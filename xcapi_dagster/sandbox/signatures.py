@@ -17,14 +17,17 @@ TOLERANCE_SECONDS = 300  # a guess: X refuses what is "too far in the past" and 
 
 _PARAMETER = re.compile(r'\s*([a-z_]+)="([^"]*)"\s*')
 _REQUIRED = frozenset(
-    f"oauth_{name}" for name in ("consumer_key", "nonce", "signature", "signature_method", "timestamp", "token")
+    f"oauth_{name}" for name in ("consumer_key", "nonce", "signature", "signature_method", "timestamp")
 )
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What an `Authorization: OAuth` header says. ``parameters`` are all that is signed beside the query."""
+    """What an `Authorization: OAuth` header says. ``parameters`` are all that is signed beside the query.
+
+    ``token`` is empty where an application signs in nobody's name.
+    """
 
     consumer_key: str
     token: str
@@ -44,14 +47,15 @@ class Signed:
         return abs(now - self.timestamp) <= TOLERANCE_SECONDS
 
 
-def parse(header: str) -> Signed | None:
+def parse(header: str, *, needs_token: bool = True) -> Signed | None:
     """What the header says; None when it is no complete OAuth 1.0a header with HMAC-SHA1."""
+    required = _REQUIRED | ({"oauth_token"} if needs_token else set())
     scheme, _, rest = header.partition(" ")
     found = [_PARAMETER.fullmatch(part) for part in rest.split(",")]
     pairs = [(match[1], unquote(match[2])) for match in found if match]
     values = dict(pairs)
-    is_complete = None not in found and len(values) == len(pairs) and values.keys() >= _REQUIRED
-    if scheme.lower() != "oauth" or not is_complete or not all(values[name] for name in _REQUIRED):
+    is_complete = None not in found and len(values) == len(pairs) and values.keys() >= required
+    if scheme.lower() != "oauth" or not is_complete or not all(values[name] for name in required):
         return None
     if values["oauth_signature_method"] != "HMAC-SHA1" or values.get("oauth_version", "1.0") != "1.0":
         return None
@@ -59,7 +63,7 @@ def parse(header: str) -> Signed | None:
         return None
     return Signed(
         consumer_key=values["oauth_consumer_key"],
-        token=values["oauth_token"],
+        token=values.get("oauth_token", ""),
         nonce=values["oauth_nonce"],
         timestamp=int(values["oauth_timestamp"]),
         signature=values["oauth_signature"],

@@ -7,7 +7,7 @@ sandbox gets a 401.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-ROLES_THAT_MAY_SEND = frozenset({"ACCOUNT_ADMIN", "AD_MANAGER"})  # X's guide, "Access tokens"
+from xcapi_dagster.contract import ROLES_THAT_MAY_SEND
 
 DEMO_ACCOUNT_ID = "18ce55demo0"
 DEMO_PIXEL_ID = "odemo1"
@@ -21,12 +21,31 @@ DEMO_PIXEL_TOKEN = "a-token-that-only-the-sandbox-knows"  # noqa: S105 - opens t
 
 
 @dataclass(frozen=True, slots=True)
+class EventTag:
+    """A web event tag as an account has it when the sandbox starts; ``last_tracked_at`` is in Unix seconds.
+
+    The windows are in days. Those of 60 and 90, which Events Manager can set and the API cannot, may occur.
+    """
+
+    id: str
+    website_tag_id: str
+    name: str
+    type: str
+    click_window: int = 30
+    view_through_window: int = 1
+    retargeting_enabled: bool = False
+    last_tracked_at: float | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
-    """An ads account: each pixel with its events, and tags that exist but are no single event tags."""
+    """An ads account: each pixel with its events, tags that exist but are no single event tags, and web event tags."""
 
     account_id: str
     pixels: Mapping[str, frozenset[str]]
     other_tags: frozenset[str] = frozenset()
+    event_tags: tuple[EventTag, ...] = ()
 
     def pixel_of(self, event_id: str) -> str | None:
         """The pixel that owns a (short) event id; None when no pixel of this account does."""
@@ -39,13 +58,22 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A developer's application, which signs requests with its consumer key."""
+    """A developer's application, which signs requests with its consumer key.
+
+    ``conversions_only`` is X's access level "Conversion only": conversions, and nothing else of the Ads API.
+    ``callback_urls`` are those that users may be sent back to after they signed in; None: any. Where only
+    ``pin_only`` is set they get a PIN.
+    """
 
     consumer_key: str
     consumer_secret: str = field(repr=False)
     app_id: str
     has_ads_access: bool = True
     read_only: bool = False
+    conversions_only: bool = False
+    suspended: bool = False
+    pin_only: bool = False
+    callback_urls: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +91,8 @@ class AccessToken:
 class World:
     """Everything the sandbox checks requests against.
 
-    ``roles`` gives each user's roles per account; ``pixel_tokens`` the one pixel that each pixel token may send to.
+    ``roles`` gives each user's roles per account; ``pixel_tokens`` the one pixel that each pixel token may send to;
+    ``screen_names`` the names of the users who can sign in.
     """
 
     accounts: tuple[Account, ...]
@@ -71,10 +100,15 @@ class World:
     access_tokens: tuple[AccessToken, ...] = ()
     roles: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
     pixel_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    screen_names: Mapping[str, str] = field(default_factory=dict)
 
     def account_of(self, pixel_id: str) -> Account | None:
         """The account that owns a pixel; None when nobody does."""
         return next((account for account in self.accounts if pixel_id in account.pixels), None)
+
+    def account(self, account_id: str) -> Account | None:
+        """The account with this id, if there is one."""
+        return next((account for account in self.accounts if account.account_id == account_id), None)
 
     def application(self, consumer_key: str) -> Application | None:
         """The application with this consumer key, if there is one."""
@@ -84,21 +118,35 @@ class World:
         """The access token that was given to this application, if there is one."""
         return next((t for t in self.access_tokens if t.token == token and t.consumer_key == consumer_key), None)
 
+    def roles_of(self, user_id: str, account_id: str) -> frozenset[str]:
+        """The user's roles on the account."""
+        return self.roles.get(user_id, {}).get(account_id, frozenset())
+
     def may_send(self, user_id: str, account_id: str) -> bool:
-        """Whether the user's roles on the account allow sending conversions."""
-        roles = self.roles.get(user_id, {}).get(account_id, frozenset())
-        return not ROLES_THAT_MAY_SEND.isdisjoint(roles)
+        """Whether the user's roles on the account allow sending conversions, and changing what the account has."""
+        return not ROLES_THAT_MAY_SEND.isdisjoint(self.roles_of(user_id, account_id))
 
 
-def one_pixel_world(account_id: str, pixel_id: str, event_ids: Collection[str]) -> World:
+def one_pixel_world(
+    account_id: str, pixel_id: str, event_ids: Collection[str], event_tags: tuple[EventTag, ...] = ()
+) -> World:
     """A world of one pixel with these events, where the demo's credentials, and no others, may send to it."""
     return World(
-        accounts=(Account(account_id, {pixel_id: frozenset(event_ids)}),),
+        accounts=(Account(account_id, {pixel_id: frozenset(event_ids)}, event_tags=event_tags),),
         applications=(Application(DEMO_CONSUMER_KEY, DEMO_CONSUMER_SECRET, app_id="10000001"),),
         access_tokens=(AccessToken(DEMO_ACCESS_TOKEN, DEMO_ACCESS_TOKEN_SECRET, DEMO_CONSUMER_KEY, user_id="1"),),
         roles={"1": {account_id: frozenset({"AD_MANAGER"})}},
         pixel_tokens={DEMO_PIXEL_TOKEN: pixel_id},
+        screen_names={"1": "sandbox_user"},
     )
 
 
-DEMO_WORLD = one_pixel_world(DEMO_ACCOUNT_ID, DEMO_PIXEL_ID, (DEMO_EVENT_ID, DEMO_SIGN_UP_EVENT_ID))
+DEMO_WORLD = one_pixel_world(
+    DEMO_ACCOUNT_ID,
+    DEMO_PIXEL_ID,
+    (DEMO_EVENT_ID, DEMO_SIGN_UP_EVENT_ID),
+    (
+        EventTag(DEMO_EVENT_ID, "nypurch1", "Purchase", "PURCHASE", click_window=30, view_through_window=1),
+        EventTag(DEMO_SIGN_UP_EVENT_ID, "nysignup", "Sign-up", "SIGN_UP", click_window=14, view_through_window=1),
+    ),
+)

@@ -1,27 +1,44 @@
 """Orders out of a warehouse, as Arrow record batches of one partition's window, in bounded memory.
 
 Reading order: `reader.py` is the story; `query.py` writes the SQL and `window.py` says which orders belong to a window;
-`duckdb.py` and `postgres.py` hold what differs between warehouses, and a new one needs a module like them and a line
-in `open_warehouse`.
+`duckdb.py`, `files.py`, `postgres.py`, `snowflake.py`, `bigquery.py`, `databricks.py` and `sqlalchemy.py` hold what
+differs between warehouses, and a new one needs a module like them and a line in `open_warehouse`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from zoneinfo import ZoneInfo
 
 from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.stores import OBJECT_STORES
+from xcapi_dagster.warehouse.bigquery import BigQuery
+from xcapi_dagster.warehouse.databricks import Databricks
 from xcapi_dagster.warehouse.duckdb import DuckDB
+from xcapi_dagster.warehouse.files import Files
 from xcapi_dagster.warehouse.postgres import Postgres
 from xcapi_dagster.warehouse.query import relation
 from xcapi_dagster.warehouse.reader import Database, Warehouse
+from xcapi_dagster.warehouse.snowflake import Snowflake
+from xcapi_dagster.warehouse.sqlalchemy import SqlAlchemy, has_dialect
 
 __all__ = ["Warehouse", "open_warehouse"]
 
-_DATABASES: dict[str, Callable[[str], Database]] = {
+# What a URL begins with -> the kind of warehouse. Everything else is SQLAlchemy's, if it knows it.
+_DATABASES: Mapping[str, Callable[[str], Database]] = {
     "duckdb": DuckDB.from_url,
-    "postgresql": Postgres,
-    "postgres": Postgres,
+    **dict.fromkeys(("parquet", "csv", "file", *OBJECT_STORES), Files.from_url),
+    **dict.fromkeys(("postgresql", "postgres"), Postgres.from_url),
+    "snowflake": Snowflake.from_url,
+    "bigquery": BigQuery.from_url,
+    "databricks": Databricks.from_url,
 }
+
+
+_SUPPORTED = (
+    "supported are duckdb:///FILE, postgresql://USER:PASSWORD@HOST/DATABASE, parquet:///PATH, csv:///PATH, "
+    "s3://BUCKET/PATH and other object stores, snowflake://, bigquery://, databricks://, sqlite:///FILE, mysql:// "
+    "and what else SQLAlchemy has a dialect for"
+)
 
 
 def open_warehouse(url: str, orders: str, source_timezone: str) -> Warehouse:
@@ -31,10 +48,17 @@ def open_warehouse(url: str, orders: str, source_timezone: str) -> Warehouse:
     a `.sql` file that cannot be read; no message holds more of the URL than its scheme.
     """
     scheme, separator, _ = url.partition("://")
-    if not separator or scheme not in _DATABASES:
-        is_url = separator and re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme)
-        found = f"a URL of the kind {scheme}://" if is_url else "no URL"
-        raise ConfigurationError(
-            f"XCAPI_WAREHOUSE_URL is {found}; supported are duckdb:///FILE and postgresql://USER:PASSWORD@HOST/DATABASE"
-        )
-    return Warehouse(_DATABASES[scheme](url), relation(orders), ZoneInfo(source_timezone))
+    if not separator or not re.fullmatch(r"[a-z][a-z0-9+._-]*", scheme):
+        raise ConfigurationError(f"XCAPI_WAREHOUSE_URL is no URL; {_SUPPORTED}")
+    database = _database_of(scheme)(url)
+    return Warehouse(database, relation(orders, database.naming), ZoneInfo(source_timezone))
+
+
+def _database_of(scheme: str) -> Callable[[str], Database]:
+    """Of `postgresql+psycopg`, as SQLAlchemy writes it, the part before the plus decides."""
+    kind = scheme.partition("+")[0]
+    if kind in _DATABASES:
+        return _DATABASES[kind]
+    if not has_dialect(kind):
+        raise ConfigurationError(f"XCAPI_WAREHOUSE_URL is a URL of the kind {scheme}://; {_SUPPORTED}")
+    return SqlAlchemy.from_url

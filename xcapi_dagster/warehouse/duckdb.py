@@ -4,18 +4,33 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
 import duckdb
 import pyarrow as pa
+import sqlalchemy as sa
 from duckdb.sqltypes import DuckDBPyType
 
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
-from xcapi_dagster.warehouse.query import TIME_COLUMNS, Column, Relation, quoted, select_all
+from xcapi_dagster.warehouse.dialects import Standard
+from xcapi_dagster.warehouse.query import (
+    TIME_COLUMNS,
+    Column,
+    Expression,
+    Naming,
+    Query,
+    Relation,
+    column,
+    compiled,
+    select_all,
+)
+from xcapi_dagster.warehouse.window import not_a_time
 
 MEMORY_LIMIT: Final = "512MB"
-_ROWS_PER_BATCH: Final = 50_000
+_ROWS_PER_BATCH: Final = 2048  # as DuckDB itself works, so that memory is bounded where rows are large
+_DIALECT: Final = Standard()
 
 # One thread, because only then is the order of a query with joins or groups the same every time; it still reads
 # several million rows a second. Without replacements, a table's name never means a Python variable.
@@ -36,6 +51,7 @@ class DuckDB:
     """A DuckDB file."""
 
     path: Path
+    naming: ClassVar[Naming] = Naming()
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -55,7 +71,7 @@ class DuckDB:
         except duckdb.Error as error:
             raise self._cannot_open(error) from None
         with connection:
-            connection.execute(_SESSION)
+            start_session(connection)
             yield DuckDBSession(connection, orders)
 
     def _cannot_open(self, error: duckdb.Error) -> ConfigurationError | WarehouseError:
@@ -69,45 +85,61 @@ class DuckDB:
 
 @dataclass(frozen=True, slots=True)
 class DuckDBSession:
-    """A read-only connection to a DuckDB file."""
+    """A connection to a DuckDB database, to read from."""
 
     connection: duckdb.DuckDBPyConnection
     orders: Relation
+    reading: str = "DuckDB"  # what breaks off when reading does
     order_by: ClassVar[tuple[str, ...]] = ()  # one thread keeps the order of insertion, or of the user's query
+    has_infinite_times: ClassVar[bool] = True
 
     def columns(self) -> list[Column]:
         """All columns of the orders, those of types that have no exact Arrow type read as text."""
+        text, values = compiled(select_all(self.orders), _DIALECT)
         try:
-            found = self.connection.sql(select_all(self.orders))
-        except duckdb.Error as error:
-            raise self._cannot_read(error) from None
-        return [Column(name, _expression(name, type_)) for name, type_ in zip(found.columns, found.types, strict=True)]
-
-    def schema(self, query: str) -> pa.Schema:
-        """The columns that ``query`` would give."""
-        try:
-            return self.connection.sql(query).limit(0).to_arrow_reader().schema
+            self._refuse_more_than_one_statement(text)
+            found = self.connection.sql(text, params=values)
+            types = found.limit(0).to_arrow_reader().schema.types
         except (duckdb.Error, pa.ArrowException, OSError) as error:
-            raise self._cannot_read(error) from None
+            raise ConfigurationError(f"XCAPI_ORDERS: {self.orders.words} {_problem(error)}") from None
+        return [_column(*each) for each in zip(found.columns, found.types, types, strict=True)]
 
-    def stream(self, query: str) -> Iterator[pa.RecordBatch]:
+    def bound(self, time: datetime | date) -> Expression:
+        """``time`` as it is: DuckDB gives it the type that it has."""
+        return sa.literal(time)
+
+    def stream(self, query: Query, schema: pa.Schema) -> Iterator[pa.RecordBatch]:  # noqa: ARG002 - the types are right
         """The rows of ``query``. They stream from `sql`; `execute` would keep them all in memory."""
+        text, values = compiled(query, _DIALECT)
         try:
-            yield from self.connection.sql(query).to_arrow_reader(_ROWS_PER_BATCH)
+            yield from self.connection.sql(text, params=values).to_arrow_reader(_ROWS_PER_BATCH)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
-            raise _interrupted(error) from None
+            raise _interrupted(self.reading, error) from None
 
-    def _cannot_read(self, error: Exception) -> ConfigurationError:
-        return ConfigurationError(f"XCAPI_ORDERS: {self.orders.words} {_problem(error)}")
+    def _refuse_more_than_one_statement(self, text: str) -> None:
+        """A `.sql` file may close the parenthesis in which it stands, and begin something that writes."""
+        if len(self.connection.extract_statements(text)) > 1:
+            raise duckdb.ParserException
 
 
-def _expression(name: str, type_: DuckDBPyType) -> str:
-    column = quoted(name)
-    if type_.id in _EXACT or name.lower() in TIME_COLUMNS or _is_list_of_exact_structs(type_):
-        return column
+def start_session(connection: duckdb.DuckDBPyConnection) -> None:
+    """Set what makes reading the same every time, and bounds its memory."""
+    connection.execute(_SESSION)
+
+
+def _column(name: str, type_: DuckDBPyType, arrow_type: pa.DataType) -> Column:
+    found = column(name)
+    is_text = pa.types.is_string(arrow_type) or pa.types.is_dictionary(arrow_type)
+    if name.lower() in TIME_COLUMNS:
+        kind = "json" if str(type_) == "JSON" else type_.id  # JSON is a name for text, with quotes in it
+        if is_text and kind != "varchar":  # a UUID or an enumeration would pass for text that may be a time
+            raise not_a_time(name.lower(), kind.upper())
+        return Column(name, found, arrow_type)
+    if type_.id in _EXACT or _is_list_of_exact_structs(type_):
+        return Column(name, found, arrow_type)
     if name.lower() == "items":
-        return f"CAST(to_json({column}) AS VARCHAR)"
-    return f"CAST({column} AS VARCHAR)"  # also hugeint, which may not fit Arrow's decimals, and enum
+        return Column(name, sa.cast(sa.func.to_json(found), sa.String), pa.string())
+    return Column(name, sa.cast(found, sa.String), pa.string())  # also hugeint, which may not fit Arrow's decimals
 
 
 def _is_list_of_exact_structs(type_: DuckDBPyType) -> bool:
@@ -131,10 +163,12 @@ def _problem(error: Exception) -> str:
     return f"cannot be read: DuckDB says {type(error).__name__}; run it in DuckDB to see why"
 
 
-def _interrupted(error: Exception) -> WarehouseError:
+def _interrupted(reading: str, error: Exception) -> WarehouseError:
     """Reading broke off. DuckDB's message begins with its class ("Conversion Error:"); what follows may hold values."""
+    if line := re.search(r"CSV Error on Line: (\d+)", str(error)):
+        return WarehouseError(f"{reading} could not be read to the end: CSV error in line {line[1]}")
     kind = re.match(r"[A-Z][A-Za-z ]{2,30}(?=:)", str(error))
     why = kind[0] if kind else type(error).__name__
     if why == "Out of Memory Error":
         why = f"the query needs more than {MEMORY_LIMIT}; store its result as a table and read that"
-    return WarehouseError(f"DuckDB could not read the orders to the end: {why}")
+    return WarehouseError(f"{reading} could not be read to the end: {why}")

@@ -38,11 +38,6 @@ def parse(texts: pa.Array) -> Times:
     return Times(pc.if_else(has_zone, instants, None), pc.if_else(has_zone, None, local))
 
 
-def date_expression(expression: str) -> str:
-    """SQL for the ten characters of a text from its first digit on: its date, if `parse` can read it."""
-    return f"substr(regexp_replace({expression}, '^[^0-9]+', ''), 1, 10)"
-
-
 def _time_of_day(parts: pa.Array) -> pa.Array:
     seconds = _seconds(parts, "hour", "minute")
     seconds = pc.add(seconds, _number(parts, "second"))

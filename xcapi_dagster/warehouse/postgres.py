@@ -4,18 +4,34 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Final
+from datetime import date, datetime
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
-from xcapi_dagster.warehouse.query import TIME_COLUMNS, Column, Relation, quoted, select_all
+from xcapi_dagster.warehouse.drivers import driver
+from xcapi_dagster.warehouse.query import (
+    NUMBER_COLUMNS,
+    TIME_COLUMNS,
+    Column,
+    Expression,
+    Naming,
+    Query,
+    Relation,
+    column,
+    select_all,
+)
 
 if TYPE_CHECKING:  # an extra: imported only when a PostgreSQL warehouse is opened
     from adbc_driver_manager.dbapi import Connection
 
 _BATCH_SIZE: Final = {"adbc.postgresql.batch_size_hint_bytes": str(4 << 20)}
 _SECONDS_TO_CONNECT: Final = 10
+# other styles of parameters would double each percent sign
+_DIALECT: Final = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
 _EXACT: Final = (pa.bool_(), pa.int16(), pa.int32(), pa.float32(), pa.float64(), pa.binary())
 
 # A pattern of what libpq or the server says -> what is wrong. Their own words are never passed on: where a password
@@ -46,17 +62,18 @@ class Postgres:
     """A PostgreSQL database, by its libpq URL."""
 
     url: str = field(repr=False)
+    naming: ClassVar[Naming] = Naming()
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """The database of a URL of libpq's, or of SQLAlchemy's, which names another driver after a plus."""
+        scheme, _, rest = url.partition("://")
+        return cls(f"{scheme.partition('+')[0]}://{rest}")
 
     @contextmanager
     def connect(self, orders: Relation) -> Iterator["PostgresSession"]:
         """A session in one read-only transaction."""
-        try:
-            from adbc_driver_postgresql import dbapi  # noqa: PLC0415  an extra, and slow to import
-        except ImportError:
-            raise ConfigurationError(
-                "XCAPI_WAREHOUSE_URL is of PostgreSQL, and its driver is not installed: "
-                "pip install 'xcapi-dagster[postgres]'"
-            ) from None
+        dbapi = driver("adbc_driver_postgresql.dbapi", "PostgreSQL", "postgres")
         try:
             connection = dbapi.connect(self._url_with_patience())
         except dbapi.Error as error:
@@ -79,6 +96,7 @@ class PostgresSession:
 
     connection: "Connection"
     orders: Relation
+    has_infinite_times: ClassVar[bool] = True
     order_by: ClassVar[tuple[str, ...]] = ("ordered_at", "order_id")  # a table has no order of its own
 
     def begin(self) -> None:
@@ -91,39 +109,58 @@ class PostgresSession:
             raise _cannot_connect(error) from None
 
     def columns(self) -> list[Column]:
-        """All columns of the orders, those of types that have no exact Arrow type read as text."""
-        found = self.schema(select_all(self.orders))
-        return [Column(column.name, _expression(column.name, column.type)) for column in found]
+        """All columns of the orders, those of types that have no exact Arrow type read as text.
 
-    def schema(self, query: str) -> pa.Schema:
-        """The columns that ``query`` would give; run without a row, because only then rights are checked."""
+        The query is run, without a row, because only then rights are checked.
+        """
         try:
             with self.connection.cursor() as cursor:
-                cursor.execute(f"{query}\nLIMIT 0")
-                return cursor.fetch_record_batch().schema
+                cursor.execute(_text(select_all(self.orders).limit(0)))
+                found = cursor.fetch_record_batch().schema
         except self.connection.Error as error:
             raise ConfigurationError(f"XCAPI_ORDERS: {self.orders.words} {_problem(error)}") from None
+        return [_column(each.name, each.type) for each in found]
 
-    def stream(self, query: str) -> Iterator[pa.RecordBatch]:
+    def bound(self, time: datetime | date) -> Expression:
+        """``time`` as it is: PostgreSQL gives a literal the type that it is compared with."""
+        return sa.literal(time)
+
+    def stream(self, query: Query, schema: pa.Schema) -> Iterator[pa.RecordBatch]:  # noqa: ARG002 - the types are right
         """The rows of ``query``, in batches of a few megabytes."""
         try:
             with self.connection.cursor() as cursor:
                 cursor.adbc_statement.set_options(**_BATCH_SIZE)
-                cursor.execute(query)
+                cursor.execute(_text(query))
                 yield from cursor.fetch_record_batch()
         except (self.connection.Error, pa.ArrowException, OSError) as error:
             raise _interrupted(error) from None
 
 
-def _expression(name: str, type_: pa.DataType) -> str:
-    column = quoted(name)
-    if type_ in _EXACT or (name.lower() in TIME_COLUMNS and not pa.types.is_string(type_)):
-        return column
+def _text(query: Query) -> str:
+    """The text of ``query`` with its values as literals, which SQLAlchemy writes.
+
+    PostgreSQL streams by COPY, which takes no parameters, and keeps the whole result of a query with parameters in
+    memory.
+    """
+    return str(query.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
+
+
+def _column(name: str, type_: pa.DataType) -> Column:
+    found, is_time = column(name), name.lower() in TIME_COLUMNS
+    if type_ in _EXACT or (is_time and not pa.types.is_string(type_)):
+        return Column(name, found, type_)
     if pa.types.is_int64(type_):  # bigint, but also money, which would become a number of cents
-        return f"{column}::numeric::text"
+        return Column(name, sa.cast(sa.cast(found, sa.Numeric), sa.Text), pa.string())
     if pa.types.is_nested(type_):
-        return f"to_json({column})::text"
-    return f"{column}::text"  # also char(n), enum and citext, which lose their padding and their own comparisons
+        return Column(name, sa.cast(sa.func.to_json(found), sa.Text), pa.string())
+    if _is_numeric(type_) and name.lower() not in NUMBER_COLUMNS:  # an id of 5.00 is 5
+        return Column(name, sa.cast(sa.func.trim_scale(found), sa.Text), pa.string())
+    # also char(n), enum and citext, which lose their padding and their own comparisons
+    return Column(name, sa.cast(found, sa.Text), pa.string())
+
+
+def _is_numeric(type_: pa.DataType) -> bool:
+    return isinstance(type_, pa.OpaqueType) and type_.type_name == "numeric"
 
 
 def _cannot_connect(error: Exception) -> ConfigurationError:

@@ -1,16 +1,17 @@
-"""The SQL text that reads orders: plain enough for every warehouse, with every name quoted.
+"""The SQL that reads orders, as SQLAlchemy expressions: SQLAlchemy quotes every name and binds every value.
 
-No text from outside is ever formatted into a query except quoted names, which are checked before, and the user's own
-`.sql` file, which stands in parentheses.
+The one text in it is the user's own `.sql` file, which stands in parentheses.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy.engine.default import DefaultDialect
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import quoted_name
 
 from xcapi_dagster.errors import ConfigurationError
 
@@ -39,71 +40,106 @@ KNOWN_COLUMNS: Final = (
 )
 # Those that are never cast to text, so that the check of the columns sees whether they can tell time.
 TIME_COLUMNS: Final = ("ordered_at", "updated_at")
+# Those that are amounts; all others but the items are texts.
+NUMBER_COLUMNS: Final = ("value", "quantity")
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,127}")
+NAME: Final = r"[A-Za-z_][A-Za-z0-9_$]{0,127}"
+
 _LAST_SEMICOLON = re.compile(r";(?=(?:\s|;|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*\Z)", re.DOTALL)
-_STANDARD_SQL = DefaultDialect().identifier_preparer
+
+Expression = sa.ColumnElement[Any]
+Query = sa.Select[Any]
+
+
+class Naming(NamedTuple):
+    """How a kind of warehouse names a table, and what such a name means."""
+
+    form: str = "table, schema.table"
+    pattern: str = rf"(?:{NAME}\.)?{NAME}"
+    is_exact: bool = True  # else a name in lower case means any case, as in the warehouse's own SQL
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """The orders, as ``sql`` for a FROM clause and in the ``words`` that messages use."""
+    """The orders, as the ``source`` of a query and in the ``words`` that messages use."""
 
-    sql: str
+    source: sa.FromClause
     words: str
 
 
 class Column(NamedTuple):
-    """A column's ``name`` as the warehouse spells it, and the SQL ``expression`` that reads it as a type Arrow has."""
+    """A column's ``name`` as the warehouse spells it, the ``expression`` that reads it, and the type that gives."""
 
     name: str
-    expression: str
+    expression: Expression
+    type: pa.DataType
+    compared: Expression | None = None  # what to compare with a time, where that is not the expression
+
+    @property
+    def operand(self) -> Expression:
+        """What conditions are about."""
+        return self.expression if self.compared is None else self.compared
 
 
-def relation(orders: str) -> Relation:
-    """What the setting XCAPI_ORDERS names: `table`, `schema.table` or a path ending in `.sql`."""
+def relation(orders: str, naming: Naming) -> Relation:
+    """What the setting XCAPI_ORDERS names: a table, or a path ending in `.sql`."""
     if orders.endswith(".sql"):
-        return Relation(f"(\n{_query_in(Path(orders))}\n) AS orders", f"the query in {orders}")
-    parts = orders.split(".")
-    if len(parts) > 2 or not all(_IDENTIFIER.fullmatch(part) for part in parts):
+        # A colon would begin the name of a parameter, were it not escaped.
+        text = sa.text(_query_in(Path(orders)).replace(":", r"\:") + "\n")
+        return Relation(text.columns().subquery("orders"), f"the query in {orders}")
+    if not re.fullmatch(naming.pattern, orders):
         raise ConfigurationError(
-            "XCAPI_ORDERS must be table, schema.table or a path ending in .sql; "
-            "for a name with other characters, put SELECT * FROM it into a .sql file"
+            f"XCAPI_ORDERS must be {naming.form} or a path ending in .sql; "
+            "for a name with other characters, use a .sql file that selects everything from it"
         )
-    return Relation(".".join(map(quoted, parts)), f"the table {orders}")
+    schema, _, table = orders.rpartition(".")
+    quote = True if naming.is_exact else None
+    source = sa.table(quoted_name(table, quote), schema=quoted_name(schema, quote) if schema else None)
+    return Relation(source, f"the table {orders}")
 
 
-def quoted(name: str) -> str:
-    """The SQL identifier that means exactly ``name``."""
-    return _STANDARD_SQL.quote_identifier(name)
+def column(name: str) -> sa.ColumnClause[Any]:
+    """The column of exactly this ``name``."""
+    return sa.column(exact(name))
 
 
-def known(columns: Iterable[Column]) -> dict[str, str]:
-    """The expressions of those columns that an order knows, by lower-case name, in the order of KNOWN_COLUMNS."""
-    found: dict[str, str] = {}
-    for column in columns:
-        name = column.name.lower()
+def exact(name: str) -> quoted_name:
+    """The identifier that means exactly ``name``."""
+    return quoted_name(name, quote=True)
+
+
+def known(columns: Iterable[Column]) -> dict[str, Column]:
+    """Those columns that an order knows, by lower-case name, in the order of KNOWN_COLUMNS."""
+    found: dict[str, Column] = {}
+    for each in columns:
+        name = each.name.lower()
+        if name not in KNOWN_COLUMNS:
+            continue
         if name in found:
             raise ConfigurationError(f"XCAPI_ORDERS gives the column {name} twice; rename or drop one of them")
-        if name in KNOWN_COLUMNS:
-            found[name] = column.expression
+        found[name] = each
     return {name: found[name] for name in KNOWN_COLUMNS if name in found}
 
 
-def select(columns: Mapping[str, str], source: Relation, where: str = "", order_by: Iterable[str] = ()) -> str:
+def select(
+    columns: Mapping[str, Expression], source: Relation, *where: Expression, order_by: Iterable[str] = ()
+) -> Query:
     """A SELECT of ``columns`` (expressions by name) from ``source``, sorted by those of ``order_by`` that there are."""
-    lines = ["SELECT " + ", ".join(f"{expression} AS {quoted(name)}" for name, expression in columns.items())]
-    lines.append(f"FROM {source.sql}")
-    if where:
-        lines.append(f"WHERE {where}")
-    if names := [quoted(name) for name in order_by if name in columns]:
-        lines.append(f"ORDER BY {', '.join(names)}")
-    return "\n".join(lines)
+    labelled = [expression.label(exact(name)) for name, expression in columns.items()]
+    query = sa.select(*labelled).select_from(source.source).where(*where)
+    return query.order_by(*[exact(name) for name in order_by if name in columns])
 
 
-def select_all(source: Relation) -> str:
+def select_all(source: Relation) -> Query:
     """A SELECT of all columns of ``source``."""
-    return "\n".join(["SELECT *", f"FROM {source.sql}"])
+    return sa.select(sa.literal_column("*")).select_from(source.source)
+
+
+def compiled(query: Query, dialect: sa.Dialect) -> tuple[str, list[Any]]:
+    """The text of ``query`` with a question mark for each of the values."""
+    found = query.compile(dialect=dialect)
+    assert isinstance(found, sa.sql.compiler.SQLCompiler)  # noqa: S101 - what a query compiles to
+    return str(found), [found.params[name] for name in found.positiontup or ()]
 
 
 def _query_in(path: Path) -> str:

@@ -4,40 +4,52 @@ A database opens short sessions; a session names its columns, each with the SQL 
 streams the answer to a query.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar, Protocol
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import sqlalchemy as sa
 
-from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse import iso8601
-from xcapi_dagster.warehouse.query import Column, Relation, known, select
+from xcapi_dagster.warehouse.batches import in_batches_of, in_types_of
+from xcapi_dagster.warehouse.query import Column, Expression, Naming, Query, Relation, known, select
 from xcapi_dagster.warehouse.window import time_kind, window_between
 
 
 class Session(Protocol):
-    """A read-only connection. What it raises is ours: one line that holds neither a secret nor a value of a row."""
+    """A connection that cannot write, where the warehouse has such.
+
+    What it raises is ours: one line that holds neither a secret nor a value of a row.
+    """
 
     order_by: ClassVar[tuple[str, ...]]
     """The columns to sort by so that a query's order is the same every time; none when it is so anyway."""
+    has_infinite_times: ClassVar[bool]
+    """Whether a time may be infinite, and the SQL has isfinite()."""
 
     def columns(self) -> list[Column]:
         """All columns of the orders. ConfigurationError when there are no such orders or they may not be read."""
 
-    def schema(self, query: str) -> pa.Schema:
-        """The columns that ``query`` would give, without running it. ConfigurationError when it is none."""
+    def bound(self, time: datetime | date) -> Expression:
+        """``time`` as a value of a query: an instant when aware, else local time or a date."""
 
-    def stream(self, query: str) -> Iterator[pa.RecordBatch]:
-        """The rows of ``query``, in batches of any size and in bounded memory. WarehouseError, also halfway."""
+    def stream(self, query: Query, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """All rows of ``query``, in bounded memory, in batches of any size; the types may differ from ``schema``'s.
+
+        WarehouseError when it breaks off, also halfway, and when there are fewer rows than the warehouse promised.
+        """
 
 
 class Database(Protocol):
     """A warehouse of one kind."""
+
+    naming: ClassVar[Naming]
 
     def connect(self, orders: Relation) -> AbstractContextManager[Session]:
         """A session about ``orders``. ConfigurationError when it cannot be had, WarehouseError while it is busy."""
@@ -57,38 +69,44 @@ class Warehouse:
         Raises ConfigurationError, naming the setting, when the warehouse cannot be reached or has no such orders.
         """
         with self.database.connect(self.orders) as session:
-            return self._schema(session, known(session.columns()))
+            return _schema(known(session.columns()))
 
     def read(self, start: datetime, end: datetime, batch_rows: int = 50_000) -> Iterator[pa.RecordBatch]:
         """The orders with ``start`` <= ordered_at < ``end`` (aware), in an order that is the same every time.
 
-        All batches share one schema, that of `describe`, and but for the last have ``batch_rows`` rows. Raises
-        WarehouseError when reading fails, also halfway, and ConfigurationError where `describe` would.
+        All batches share one schema, that of `describe`, and but for the last have ``batch_rows`` rows, or fewer where
+        rows are so large that more would be many megabytes. Raises WarehouseError when reading fails, also halfway,
+        and ConfigurationError where `describe` would.
         """
         window = window_between(start, end, self.source_timezone)
         with self.database.connect(self.orders) as session:
             columns = self._columns_with_time(session)
-            schema = self._schema(session, columns)
-            kind = time_kind(schema.field("ordered_at").type)
-            condition = window.condition(columns["ordered_at"], kind)
-            batches = session.stream(select(columns, self.orders, condition, session.order_by))
+            ordered_at = columns["ordered_at"]
+            kind = time_kind(ordered_at.type)
+            condition = window.condition(ordered_at.operand, kind, session.bound)
+            expressions = {name: column.expression for name, column in columns.items()}
+            query = select(expressions, self.orders, condition, order_by=session.order_by)
+            batches = _stream(session, query, _schema(columns))
             if kind == "text":
                 batches = (batch.filter(window.holds(batch.column("ordered_at"))) for batch in batches)
-            yield from _in_batches_of(batch_rows, batches, schema)
+            yield from in_batches_of(batch_rows, batches, _schema(columns))
 
     def count_without_time(self) -> int:
         """How many orders no window has: their ordered_at is null, infinite or unreadable text."""
         with self.database.connect(self.orders) as session:
-            columns = self._columns_with_time(session)
-            ordered_at = columns["ordered_at"]
-            if time_kind(self._schema(session, columns).field("ordered_at").type) == "text":
-                texts = session.stream(select({"ordered_at": ordered_at}, self.orders))
+            ordered_at = self._columns_with_time(session)["ordered_at"]
+            if time_kind(ordered_at.type) == "text":
+                query = select({"ordered_at": ordered_at.expression}, self.orders)
+                texts = _stream(session, query, _schema({"ordered_at": ordered_at}))
                 return sum(_unreadable(batch.column("ordered_at")) for batch in texts)
-            condition = f"{ordered_at} IS NULL OR NOT isfinite({ordered_at})"
-            counts = session.stream(select({"orders": "count(*)"}, self.orders, condition))
+            condition: Expression = ordered_at.operand.is_(None)
+            if session.has_infinite_times:
+                condition = sa.or_(condition, sa.not_(sa.func.isfinite(ordered_at.operand)))
+            query = select({"orders": sa.func.count()}, self.orders, condition)
+            counts = _stream(session, query, pa.schema([("orders", pa.int64())]))
             return sum(pc.sum(batch.column("orders")).as_py() for batch in counts)
 
-    def _columns_with_time(self, session: Session) -> dict[str, str]:
+    def _columns_with_time(self, session: Session) -> dict[str, Column]:
         columns = known(session.columns())
         if "ordered_at" not in columns:
             raise ConfigurationError(
@@ -97,26 +115,19 @@ class Warehouse:
             )
         return columns
 
-    def _schema(self, session: Session, columns: dict[str, str]) -> pa.Schema:
-        """The schema of ``columns``, free of what a driver notes beside a type."""
-        if not columns:
-            return pa.schema([])
-        return pa.schema([(field.name, field.type) for field in session.schema(select(columns, self.orders))])
+
+def _schema(columns: dict[str, Column]) -> pa.Schema:
+    return pa.schema([(name, column.type) for name, column in columns.items()])
 
 
-def _in_batches_of(rows: int, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    held = schema.empty_table()
-    for batch in batches:
-        held = pa.concat_tables([held, pa.Table.from_arrays(batch.columns, schema=schema)])
-        while held.num_rows >= rows:
-            yield _one_batch(held.slice(0, rows))
-            held = held.slice(rows)
-    if held.num_rows:
-        yield _one_batch(held)
-
-
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    return table.combine_chunks().to_batches()[0]
+def _stream(session: Session, query: Query, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of ``query`` in batches of ``schema``."""
+    for batch in session.stream(query, schema):
+        try:
+            typed = in_types_of(schema, batch)
+        except pa.ArrowException:
+            raise WarehouseError("the warehouse gave a value that is not of its column's type") from None
+        yield typed
 
 
 def _unreadable(texts: pa.Array) -> int:

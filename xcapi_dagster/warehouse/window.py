@@ -8,6 +8,7 @@ only, counts each of them.)
 """
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
@@ -15,13 +16,18 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import sqlalchemy as sa
 
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.warehouse import iso8601
+from xcapi_dagster.warehouse.query import Expression
 
 TimeKind = Literal["instant", "local", "date", "text"]
+Bound = Callable[[datetime | date], Expression]
 
 _ONE_DAY = timedelta(days=1)
+_ONE: Expression = sa.literal_column("1")
+_TEN: Expression = sa.literal_column("10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +39,29 @@ class Window:
     local_start: datetime
     local_end: datetime
 
-    def condition(self, expression: str, kind: TimeKind) -> str:
-        """SQL that holds for the orders of this window; for text it is only a wide sieve, for `holds` to finish.
+    def condition(self, ordered_at: Expression, kind: TimeKind, bound: Bound = sa.literal) -> Expression:
+        """What holds for the orders of this window; for text it is only a wide sieve, for `holds` to finish.
 
-        The bounds are literals: PostgreSQL streams by COPY, which takes no parameters, and keeps the whole result of a
-        query with parameters in memory. They are made of datetimes alone.
+        ``bound`` makes a value of the query out of a time or a date.
         """
         match kind:
             case "instant":
-                return _between(expression, f"TIMESTAMPTZ '{self.start}'", f"TIMESTAMPTZ '{self.end}'")
+                return _between(ordered_at, bound(self.start), bound(self.end))
             case "local":
-                return _between(expression, f"TIMESTAMP '{self.local_start}'", f"TIMESTAMP '{self.local_end}'")
+                return _between(ordered_at, bound(self.local_start), bound(self.local_end))
             case "date":
                 first, last = _first_midnight(self.local_start), _first_midnight(self.local_end)
-                return _between(expression, f"DATE '{first}'", f"DATE '{last}'")
+                return _between(ordered_at, bound(first), bound(last))
             case "text":
-                # An offset is less than a day, so a text's own date is at most a day away from that in UTC.
-                first = min(self.start.date(), self.local_start.date()) - _ONE_DAY
-                last = max(self.end.date(), self.local_end.date()) + _ONE_DAY
-                return f"{iso8601.date_expression(expression)} BETWEEN '{first}' AND '{last}'"
+                return self._sieve(ordered_at)
+
+    def _sieve(self, ordered_at: Expression) -> Expression:
+        """What no text of this window fails: its date is near, or it begins with something else, as a space."""
+        # An offset is less than a day, so a text's own date is at most a day away from that in UTC.
+        first = min(self.start.date(), self.local_start.date()) - _ONE_DAY
+        last = max(self.end.date(), self.local_end.date()) + _ONE_DAY
+        begins_otherwise = sa.not_(sa.func.substring(ordered_at, _ONE, _ONE).between("0", "9"))
+        return sa.or_(begins_otherwise, sa.func.substring(ordered_at, _ONE, _TEN).between(str(first), str(last)))
 
     def holds(self, texts: pa.Array) -> pa.BooleanArray:
         """Whether each ISO 8601 text lies in this window; false for what cannot be read."""
@@ -77,14 +87,19 @@ def time_kind(type_: pa.DataType) -> TimeKind:
         return "date"
     if pa.types.is_string(type_):
         return "text"
-    raise ConfigurationError(
-        f"XCAPI_ORDERS gives ordered_at as {type_}, which is no time: cast it in a .sql query, "
-        "for example to_timestamp(ordered_at) AS ordered_at for seconds since 1970"
+    raise not_a_time("ordered_at", type_)
+
+
+def not_a_time(name: str, given: object, cast: str = "to_timestamp({name})") -> ConfigurationError:
+    """The error of a column that must tell time and is ``given`` in a type that cannot, with the ``cast`` to write."""
+    return ConfigurationError(
+        f"XCAPI_ORDERS gives {name} as {given}, which is no time: cast it in a .sql query, "
+        f"for example {cast.format(name=name)} AS {name} for seconds since 1970"
     )
 
 
-def _between(expression: str, first: str, end: str) -> str:
-    return f"{expression} >= {first} AND {expression} < {end}"
+def _between(ordered_at: Expression, first: Expression, end: Expression) -> Expression:
+    return sa.and_(ordered_at >= first, ordered_at < end)
 
 
 def _first_midnight(local: datetime) -> date:

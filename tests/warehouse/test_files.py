@@ -1,0 +1,227 @@
+"""Orders in files: which files a URL names, strict CSV, folders whose files differ, and object stores."""
+
+import gzip
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from s3fs import S3FileSystem
+
+from xcapi_dagster.errors import ConfigurationError, WarehouseError
+from xcapi_dagster.warehouse import open_warehouse
+
+DAY = datetime(2026, 10, 20, tzinfo=UTC)
+ONE_DAY = timedelta(days=1)
+HEADER = "order_id,ordered_at,email\n"
+Write = Callable[[str, str | bytes], Path]
+
+
+def read(url: str, orders: str = "orders") -> list[dict[str, Any]]:
+    batches = open_warehouse(url, orders, "UTC").read(DAY, DAY + ONE_DAY)
+    return [row for batch in batches for row in batch.to_pylist()]
+
+
+def ids(url: str) -> list[Any]:
+    return [row["order_id"] for row in read(url)]
+
+
+def parquet(path: Path, *order_ids: Any, **columns: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{"order_id": order, "ordered_at": DAY, **columns} for order in order_ids]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder without wild characters in its name, which a test's own may have."""
+    (found := tmp_path / "exports").mkdir()
+    return found
+
+
+@pytest.fixture
+def write(folder: Path) -> Write:
+    def written(name: str, content: str | bytes) -> Path:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return written
+
+
+def test_a_url_names_a_file_a_pattern_or_a_folder(folder: Path) -> None:
+    """By scheme, by the files' names, or by what is said after it; all of a folder, in the order of their names."""
+    parquet(folder / "2026/10/b.parquet", "2")
+    parquet(folder / "2026/10/c.parquet", "3")
+    parquet(folder / "2026/a.parquet", "1")
+    parquet(folder / "odd", "4")
+
+    assert ids(f"parquet://{folder}/2026") == ["2", "3", "1"]
+    assert ids(f"file://{folder}/2026/") == ["2", "3", "1"]
+    assert ids(f"parquet:///{folder}/2026/**/*.parquet") == ["2", "3", "1"]
+    assert ids(f"parquet://{folder}/2026/10/*.parquet") == ["2", "3"]
+    assert ids(f"file://{folder}/2026/10/b.parquet") == ["2"]
+    assert ids(f"parquet://{folder}/odd") == ["4"]
+    assert ids(f"file://{folder}/odd?format=parquet") == ["4"]
+
+
+def test_what_a_writer_keeps_for_itself_is_no_order(folder: Path, write: Write) -> None:
+    """Names that begin with a dot or an underscore are unfinished files, markers and logs."""
+    parquet(folder / "part-0.parquet", "1")
+    parquet(folder / ".part-1.parquet.tmp.parquet", "2")
+    parquet(folder / "_delta_log/checkpoint.parquet", "3")
+    write("_SUCCESS", "")
+
+    assert ids(f"parquet://{folder}") == ["1"]
+    assert ids(f"parquet://{folder}/_delta_log") == ["3"]
+
+
+def test_files_that_differ_have_the_columns_of_all(folder: Path, write: Write) -> None:
+    """What a file lacks is null in it; a folder's `name=value` is a column of text, and no zero is lost."""
+    parquet(folder / "p/country=NO/order_id_of=007/a.parquet", 1)
+    parquet(folder / "p/country=DE/order_id_of=008/b.parquet", "x-2", email="ann@example.com")
+    write("c/a.csv", f"{HEADER}007,2026-10-20,ann@example.com\n")
+    write("c/b.csv", "Ordered_At;order_id;value\n2026-10-20;008;1,5\n")
+    write("c/c.tsv", "order_id\tordered_at\n009\t2026-10-20\n")
+
+    assert read(f"parquet://{folder}/p") == [
+        {"order_id": "x-2", "ordered_at": DAY, "email": "ann@example.com", "country": "DE"},
+        {"order_id": "1", "ordered_at": DAY, "email": None, "country": "NO"},
+    ]
+    assert read(f"csv://{folder}/c") == [
+        {"order_id": "007", "ordered_at": "2026-10-20", "email": "ann@example.com", "value": None},
+        {"order_id": "008", "ordered_at": "2026-10-20", "email": None, "value": "1,5"},
+        {"order_id": "009", "ordered_at": "2026-10-20", "email": None, "value": None},
+    ]
+
+
+def test_csv_is_read_as_rfc_4180_says(folder: Path, write: Write) -> None:
+    """Quotes, separators and line ends in quotes, a byte order mark, empty fields, and no last line end."""
+    rows = '1,2026-10-20,"a, ""b""\nc"\r\n2,2026-10-20,\r\n,,\r\n3,2026-10-20,"it\'s"'
+    write("a.csv", f"\ufeff{HEADER.strip()}\r\n{rows}")
+    (folder / "b.csv.gz").write_bytes(gzip.compress(f"{HEADER}4,2026-10-20,x\n".encode()))
+    write("c.csv", HEADER)
+
+    assert [(row["order_id"], row["email"]) for row in read(f"csv://{folder}")] == [
+        ("1", 'a, "b"\nc'), ("2", None), ("3", "it's"), ("4", "x"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "1,2026-10-20,x\n2,2026-10-2",
+        "1,2026-10-20,x\n2,2026-10-20,x,y\n",
+        '1,2026-10-20,x\n2,2026-10-20,"x\n',
+        '1,2026-10-20,"x"y\n',
+        "".join(f"{n},2026-10-20,x\n" for n in range(40_000)) + "40000,2026-10-20\n",
+    ],
+)
+def test_a_line_that_is_not_like_the_first_is_no_short_read(folder: Path, write: Write, rows: str) -> None:
+    """Nothing is guessed or skipped: a file that was cut, or that has another separator in a line, is an error."""
+    write("a.csv", HEADER + rows)
+
+    with pytest.raises(WarehouseError, match=r"^the files could not be read to the end: CSV error in line \d+$"):
+        read(f"csv://{folder}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", "", "is empty: a CSV file begins with the names of its columns"),
+        ("a.csv", HEADER + "1,2026-10-20,\xff", "is not whole CSV in UTF-8"),
+        ("a.csv", "order_id,ordered_at,Order_ID\n1,2026-10-20,2\n", "names a column twice in its first line"),
+        ("a.parquet", "no Parquet at all", "is not a whole Parquet file"),
+        ("a.csv.gz", "no gzip", "is not whole CSV in UTF-8"),
+    ],
+)
+def test_a_file_that_is_none_is_named(folder: Path, write: Write, name: str, content: str, told: str) -> None:
+    """Before anything is read, with the setting and the file, and nothing of what is in it."""
+    path = write(name, content.encode("latin-1"))
+
+    with pytest.raises(ConfigurationError) as caught:
+        open_warehouse(f"file://{folder}", "orders", "UTC").describe()
+
+    assert str(caught.value) == f"XCAPI_WAREHOUSE_URL: {path} {told}"
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_file_that_was_cut_is_no_short_read(folder: Path) -> None:
+    """Parquet has its contents at its end, and gzip a sum."""
+    parquet(folder / "a.parquet", *range(1000))
+    parquet(folder / "b.parquet", *range(1000))
+    cut = (folder / "b.parquet").read_bytes()[:-100]
+    (folder / "b.parquet").write_bytes(cut)
+    zipped = gzip.compress((HEADER + "".join(f"{n * 7919},2026-10-20,x\n" for n in range(100_000))).encode())
+    (folder / "c.csv.gz").write_bytes(zipped[: len(zipped) // 2])
+
+    with pytest.raises(ConfigurationError, match=r"b\.parquet is not a whole Parquet file"):
+        read(f"parquet://{folder}/*.parquet")
+    with pytest.raises((ConfigurationError, WarehouseError)):
+        read(f"csv://{folder}/*.gz")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("parquet:///nowhere/orders", "there is no Parquet or CSV file at /nowhere/orders"),
+        ("csv://orders.csv", "must name files by an absolute path: csv:///FOLDER/FILE"),
+        ("file:///nowhere?format=xlsx", r"may end in \?format=parquet or \?format=csv"),
+        ("s3://", "names no bucket"),
+    ],
+)
+def test_a_url_that_names_no_files_is_refused(url: str, told: str) -> None:
+    """One line that names the setting."""
+    with pytest.raises(ConfigurationError, match=f"^XCAPI_WAREHOUSE_URL:? {told}"):
+        open_warehouse(url, "orders", "UTC").describe()
+
+
+def test_files_of_two_kinds_are_not_mixed(folder: Path, write: Write) -> None:
+    """Which was meant cannot be known, unless the URL says so."""
+    parquet(folder / "a.parquet", "1")
+    write("b.csv", f"{HEADER}2,2026-10-20,x\n")
+
+    with pytest.raises(ConfigurationError, match=f"both Parquet and CSV files are at {folder}"):
+        read(f"file://{folder}")
+    assert ids(f"csv://{folder}/*.csv") == ["2"]
+
+
+def test_nothing_is_written_to_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A query that needs more memory than there is fails; it leaves no orders in a temporary file."""
+    monkeypatch.chdir(folder)
+    parquet(folder / "in/a.parquet", *range(10))
+    (query := folder / "orders.sql").write_text("""
+        SELECT max(ordered_at) AS ordered_at, string_agg(repeat('x', 10000) || n, '') AS order_id
+        FROM orders, range(20000) AS numbers(n)
+    """)
+
+    with pytest.raises(WarehouseError, match="the query needs more than 512MB"):
+        read(f"parquet://{folder}/in", str(query))
+
+    assert sorted(path.name for path in folder.iterdir()) == ["in", "orders.sql"]
+
+
+def test_an_object_store_is_read_like_a_folder(bucket: str, write: Write) -> None:
+    """Parquet and CSV, by folder, by pattern and by name, over HTTP."""
+    path = write("a.csv", f"{HEADER}1,2026-10-20,x\n")
+    S3FileSystem().put(str(path), f"{bucket}/csv/day=20/a.csv")
+    parquet(path.with_name("b.parquet"), "2", "3")
+    S3FileSystem().put(str(path.with_name("b.parquet")), f"{bucket}/parquet/b.parquet")
+
+    assert ids(f"{bucket}/csv/") == ids(f"{bucket}/csv/**/*.csv") == ["1"]
+    assert ids(f"{bucket}/parquet") == ids(f"{bucket}/parquet/b.parquet") == ["2", "3"]
+    with pytest.raises(ConfigurationError, match=r"^XCAPI_WAREHOUSE_URL: there is no Parquet or CSV file at s3://"):
+        read(f"{bucket}/nothing")
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_bucket_that_is_not_there_is_explained() -> None:
+    """One line that names the setting."""
+    with pytest.raises(
+        ConfigurationError, match=r"^XCAPI_WAREHOUSE_URL: s3://no-such-bucket/x cannot be read: there is"
+    ):
+        read("s3://no-such-bucket/x")

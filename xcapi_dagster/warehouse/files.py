@@ -1,0 +1,153 @@
+"""Orders out of files, Parquet or CSV, in folders or object stores: together they are the table `orders` of a DuckDB.
+
+CSV is taken strictly, by RFC 4180, and all of it as text: whatever guesses types or skips a line loses orders.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Literal, Self
+
+import duckdb
+from upath import UPath
+
+from xcapi_dagster import stores
+from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.warehouse.duckdb import DuckDBSession, start_session
+from xcapi_dagster.warehouse.query import Naming, Relation
+
+Format = Literal["parquet", "csv"]
+
+_VARIABLE: Final = "XCAPI_WAREHOUSE_URL"
+_ENDINGS: Final[dict[Format, tuple[str, ...]]] = {
+    "parquet": (".parquet",),
+    "csv": (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz"),
+}
+_SEPARATORS: Final = ",;\t|"
+_WILD: Final = frozenset("*?[")
+
+# A file that lacks a column has nulls in it; `country=DE` in a path is a column, of text.
+_PARQUET: Final = "SELECT * FROM read_parquet(?, union_by_name = true, hive_types_autocast = false)"
+_FIRST_LINE: Final = r"""
+    SELECT line FROM read_csv(?, columns = {'line': 'VARCHAR'}, auto_detect = false, header = false,
+                              delim = '\x01', quote = '', escape = '', strict_mode = false) LIMIT 1
+"""
+_CSV: Final = """
+    SELECT * FROM read_csv(?, columns = ?, delim = ?, auto_detect = false, header = true, quote = '"', escape = '"',
+                           strict_mode = true, null_padding = false, ignore_errors = false)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files that a path names: one file, a pattern with `*`, or a folder with all below it."""
+
+    path: UPath = field(repr=False)
+    format: Format | None = None  # None: as the files' names end
+    naming: ClassVar[Naming] = Naming()
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """The files of `parquet:///PATH`, `csv:///PATH`, `file:///PATH` (absolute), `s3://BUCKET/PATH` and the like.
+
+        ``?format=csv`` after it says what names do not.
+        """
+        scheme, _, rest = url.partition("://")
+        place, _, query = rest.partition("?format=")
+        told = next((format_ for format_ in _ENDINGS if format_ == (query or scheme)), None)
+        if query and not told:
+            raise ConfigurationError(f"{_VARIABLE} may end in ?format=parquet or ?format=csv")
+        if scheme in stores.OBJECT_STORES:
+            return cls(stores.path_of(f"{scheme}://{place}", _VARIABLE), told)
+        if not place.startswith("/"):
+            raise ConfigurationError(f"{_VARIABLE} must name files by an absolute path: {scheme}:///FOLDER/FILE")
+        return cls(UPath(place), told)
+
+    @contextmanager
+    def connect(self, orders: Relation) -> Iterator[DuckDBSession]:
+        """A session in which `orders` is what the files hold. ConfigurationError unless they can be opened."""
+        files, format_ = self._files()
+        with duckdb.connect() as connection:
+            start_session(connection)
+            connection.execute("SET temp_directory = ''")  # no order is ever written to disk
+            if stores.is_object_store(self.path):
+                connection.register_filesystem(self.path.fs)
+            try:
+                _view(connection, files, format_)
+            except (duckdb.Error, OSError) as error:
+                raise _unreadable(files, format_, error) from None
+            yield DuckDBSession(connection, orders, reading="the files")
+
+    def _files(self) -> tuple[list[str], Format]:
+        """The names of the files, in order, and what they all are."""
+        try:
+            names = sorted(self._names())
+        except Exception as error:
+            if (why := stores.problem(error)) is None:
+                raise
+            raise ConfigurationError(f"{_VARIABLE}: {self.path} cannot be read: {why}") from None
+        found = {self.format or _format(name) for name in names} - {None}
+        if not found:
+            raise ConfigurationError(f"{_VARIABLE}: there is no Parquet or CSV file at {self.path}")
+        if len(found) > 1:
+            raise ConfigurationError(f"{_VARIABLE}: both Parquet and CSV files are at {self.path}: name one kind")
+        (format_,) = found
+        assert format_ is not None  # noqa: S101 - for mypy
+        return [name for name in names if self.format or _format(name)], format_
+
+    def _names(self) -> list[str]:
+        """The files at the path, without those that a writer has not finished or keeps for itself."""
+        files, path = self.path.fs, self.path.path
+        if files.isfile(path):
+            return [self._url(path)]
+        pattern = path if _WILD & set(path) else f"{path.rstrip('/')}/**"
+        found = files.glob(pattern, detail=True)
+        shown = {part for part in path.split("/") if part.startswith((".", "_"))}
+        return [
+            self._url(name)
+            for name, told in found.items()
+            if told["type"] == "file" and not any(part.startswith((".", "_")) for part in {*name.split("/")} - shown)
+        ]
+
+    def _url(self, name: str) -> str:
+        return f"{self.path.protocol}://{name}" if stores.is_object_store(self.path) else name
+
+
+def _format(name: str) -> Format | None:
+    return next((format_ for format_, endings in _ENDINGS.items() if name.lower().endswith(endings)), None)
+
+
+def _view(connection: duckdb.DuckDBPyConnection, files: Sequence[str], format_: Format) -> None:
+    """Make the table `orders`; files of different columns have those of all of them."""
+    if format_ == "parquet":
+        connection.sql(_PARQUET, params=[files]).create_view("orders")
+        return
+    parameters: list[Any] = []
+    for alike in _by_header(connection, files):
+        parameters += alike
+    selects = [_CSV] * (len(parameters) // 3)
+    connection.sql(" UNION ALL BY NAME ".join(selects), params=parameters).create_view("orders")
+
+
+def _by_header(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[list[Any]]:
+    """For each header that files have: those files, the columns that it names, and what separates them."""
+    headers: dict[str, list[str]] = {}
+    for file in files:
+        lines = connection.sql(_FIRST_LINE, params=[[file]]).fetchall()
+        if not lines:
+            raise ConfigurationError(f"{_VARIABLE}: {file} is empty: a CSV file begins with the names of its columns")
+        headers.setdefault(lines[0][0], []).append(file)
+    for header, alike in headers.items():
+        separator = max(_SEPARATORS, key=header.count)
+        names = next(csv.reader([header], delimiter=separator))
+        if len({name.lower() for name in names}) < len(names):
+            raise ConfigurationError(f"{_VARIABLE}: {alike[0]} names a column twice in its first line")
+        yield [alike, dict.fromkeys(names, "VARCHAR"), separator]
+
+
+def _unreadable(files: Sequence[str], format_: Format, error: Exception) -> ConfigurationError:
+    which = next((file for file in files if file in str(error)), files[0] if len(files) == 1 else "one of the files")
+    return ConfigurationError(
+        f"{_VARIABLE}: {which} is not {'a whole Parquet file' if format_ == 'parquet' else 'whole CSV in UTF-8'}"
+    )
