@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 from upath import UPath
 
 from xcapi_dagster.conversions.reasons import reason
@@ -21,6 +22,10 @@ from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.reports.identifiers import Identifiers
 from xcapi_dagster.reports.summary import Summary, SummaryTally, order_states
 from xcapi_dagster.reports.worth import Amount, Worth
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("no_clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no_clock")
 
 
 @pytest.fixture(scope="session")
