@@ -80,6 +80,7 @@ class Shop:
     batch_rows: int = 10_000  # of each row group, whose conversions are in requests of their own
     session_factory: Callable[[], requests.Session] = open_session
     senders: int = 1
+    spread: float = 0.5  # where in its range each random pause is
     spoiled: dict[str, dict[str, Any]] = field(default_factory=dict)
     run_id: str | None = None
     runs: int = 0
@@ -158,7 +159,7 @@ class Shop:
                 self.client(),
                 Terms(self.policy, self.event_id, **{"senders": self.senders} | terms),
                 sleep=sleep,
-                jitter=lambda: 0.5,
+                jitter=lambda: self.spread,
                 failpoint=failpoint,
             )
             return upload_partition(self.key, ledger, delivery, self.policy, self.outputs)

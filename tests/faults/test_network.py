@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -43,8 +44,12 @@ def impatient_once(seconds: float) -> Callable[[], requests.Session]:
 
     def opened() -> requests.Session:
         session = open_session()
-        post = session.post
-        session.post = lambda *args, **more: post(*args, **more | {"timeout": (10.0, next(patience, 60.0))})  # type: ignore[method-assign]
+        request = session.request
+
+        def impatient(*arguments: Any, timeout: tuple[float, float], **more: Any) -> requests.Response:
+            return request(*arguments, timeout=(timeout[0], next(patience, timeout[1])), **more)
+
+        session.request = impatient  # type: ignore[method-assign]
         return session
 
     return opened

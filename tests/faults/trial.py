@@ -1,7 +1,7 @@
 """A shop beside X, and the comparison of what X received with what the shop's own files say."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from tests.shop import Shop
 from xcapi_dagster.partitions.upload import Uploaded
-from xcapi_dagster.sandbox import Sandbox
+from xcapi_dagster.sandbox import HandledRequest, Sandbox
 
 # States that X must know of, and those that it must not: of unknown and held orders nobody can say.
 _AT_X = ("accepted", "changed")
@@ -59,6 +59,19 @@ class Trial:
         self._judge_ledger()
         if uploaded:
             self._judge_counts(uploaded, Counter(state_of.values()))
+
+    def judge_all(self, keys: Sequence[str], states: Mapping[str, int], **terms: Any) -> None:
+        """The same for each of these partitions, whose conversions are in these states each."""
+        for self.shop.key in keys:
+            self.judge(None, states, **terms)
+
+    def busiest(self, seconds: float, amount: Callable[[HandledRequest], int] = lambda _: 1) -> int:
+        """The most requests, or the largest sum of some amount of theirs, that X saw within any so many seconds."""
+        seen = self.sandbox.requests
+        return max(
+            sum(amount(other) for other in seen if each.received_at - seconds < other.received_at <= each.received_at)
+            for each in seen
+        )
 
     def settles(self, *, keep: Collection[str] = ()) -> None:
         """One more run leaves nothing to do but for what is to be kept as it is; a second one does nothing at all."""

@@ -59,12 +59,10 @@ class Strike:
     act: Act = kill
     seen: int = 0
 
-    def __call__(self, parent: Connection, moment: str) -> None:
-        """Strike if this is the moment."""
-        if moment == self.moment:
-            self.seen += 1
-            if self.seen == self.nth:
-                self.act(parent)
+    def is_due(self, moment: str) -> bool:
+        """Whether this is the moment; each time is counted."""
+        self.seen += moment == self.moment
+        return moment == self.moment and self.seen == self.nth
 
 
 @dataclass
@@ -170,9 +168,10 @@ def _work(
     lock = threading.Lock()
 
     def failpoint(moment: str) -> None:
-        for strike in strikes:
-            with lock:
-                strike(parent, moment)
+        with lock:
+            due = [strike for strike in strikes if strike.is_due(moment)]
+        for strike in due:  # other threads go on meanwhile
+            strike.act(parent)
 
     event.listen(Engine, "commit", lambda _connection: failpoint("commit"))
     uploaded = []
