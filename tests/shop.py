@@ -3,6 +3,7 @@
 A shop can be pickled: what a test sends to another process runs there as it runs here.
 """
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -233,9 +234,11 @@ class Shop:
         if self.spoiled:
             rows = [row | self.spoiled.get(row["order_id"], {}) for row in table.to_pylist()]
             table = pa.Table.from_pylist(rows, schema)
-        with pq.ParquetWriter(path, schema) as writer:
+        written = f"{path}.{os.getpid()}"  # renamed when whole: another process may be reading the other
+        with pq.ParquetWriter(written, schema) as writer:
             writer.write_table(table, row_group_size=self.batch_rows)
             writer.add_key_value_metadata({name: facts[name] for name in facts if name != b"ARROW:schema"})
+        os.replace(written, path)
 
 
 def _order(order_id: str, **columns: Any) -> dict[str, Any]:
