@@ -238,7 +238,7 @@ class Shop:
         with pq.ParquetWriter(written, schema) as writer:
             writer.write_table(table, row_group_size=self.batch_rows)
             writer.add_key_value_metadata({name: facts[name] for name in facts if name != b"ARROW:schema"})
-        os.replace(written, path)
+        Path(written).replace(path)
 
 
 def _order(order_id: str, **columns: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.deliver import Terms
 from xcapi_dagster.delivery.engines import check_ledger_url, is_there
 from xcapi_dagster.delivery.ledger import Ledger
-from xcapi_dagster.delivery.safeguards import Destination, admit
+from xcapi_dagster.delivery.safeguards import Destination, admit, admit_none
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import ConfigurationError
@@ -161,6 +161,8 @@ def check(settings: Settings) -> None:
     if is_there(settings.ledger_url):
         with closing(Database(settings.ledger_url)) as database:
             admit(database, destination_of(settings), stamps_of_files(settings), remember=False)
+    else:
+        admit_none(stamps_of_files(settings))
 
 
 def _client(settings: Settings, url: str) -> AdsApiClient:

@@ -6,19 +6,22 @@ They are forked from a server that has imported everything, so that one costs mi
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
 from sqlalchemy import Engine, event
 
 from tests.shop import Shop
+from xcapi_dagster.delivery import engines
 from xcapi_dagster.partitions.upload import Uploaded
 
 _PATIENCE_SECONDS = 120.0  # of a test with a process, on a machine that has much else to do
@@ -28,6 +31,7 @@ _LOADED = (
     "sqlalchemy.dialects.postgresql.psycopg",
     "pandera.backends.pandas.register",  # what pandera itself loads late
     "pandera.backends.pandas.builtin_checks",
+    "xcapi_dagster.cli.sync",
 )
 
 Act = Callable[[Connection], None]
@@ -79,7 +83,7 @@ class Running:
 
     def uploaded(self) -> list[Uploaded]:
         """What became of the partitions, once the process has ended well."""
-        told = self._told()
+        told = self.told()
         assert isinstance(told, list), told
         self._join()
         assert self.process.exitcode == 0
@@ -87,7 +91,7 @@ class Running:
 
     def failure(self) -> str:
         """What the process failed with."""
-        told = self._told()
+        told = self.told()
         assert isinstance(told, str), told
         self._join()
         return told
@@ -103,7 +107,7 @@ class Running:
 
     def paused(self) -> None:
         """Wait until the process waits for leave to go on."""
-        assert self._told() == "paused"
+        assert self.told() == "paused"
 
     def go_on(self) -> None:
         """Give that leave."""
@@ -118,7 +122,8 @@ class Running:
         self.process.kill()
         self._join()
 
-    def _told(self) -> Any:
+    def told(self) -> Any:
+        """What it says next."""
         assert self.pipe.poll(_PATIENCE_SECONDS), "the process says nothing"
         return self.pipe.recv()
 
@@ -127,11 +132,26 @@ class Running:
         assert self.process.exitcode is not None, "the process does not end"
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a command printed, and its exit status."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
 @dataclass
 class Processes:
     """Starts processes; none outlives `end`."""
 
     started: list[Running] = field(default_factory=list)
+
+    def xcapi(self, *arguments: str, environ: Mapping[str, str], act: Act | None = None) -> Said:
+        """Run `xcapi` with nothing in its environment but ``environ``; ``act`` is done before it."""
+        ended = self._begin(_command, arguments, dict(environ), act).told()
+        assert isinstance(ended, Said), ended
+        return ended
 
     def start(
         self, shop: Shop, *strikes: Strike, keys: Sequence[str] = (), act: Act | None = None, **terms: Any
@@ -140,12 +160,14 @@ class Processes:
 
         ``act`` is done before anything else.
         """
+        shop = replace(shop, run_id=shop.run_id or f"process-{len(self.started)}")
+        return self._begin(_work, shop, keys or (shop.key,), strikes, act, terms)
+
+    def _begin(self, work: Callable[..., None], *arguments: Any) -> Running:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([*_LOADED])
         ours, theirs = context.Pipe()
-        shop = replace(shop, run_id=shop.run_id or f"process-{len(self.started)}")
-        work = (shop, keys or (shop.key,), strikes, theirs, act, terms)
-        process = context.Process(target=_work, args=work, daemon=True)
+        process = context.Process(target=work, args=(theirs, *arguments), daemon=True)
         process.start()
         theirs.close()
         self.started.append(Running(process, ours))
@@ -157,11 +179,22 @@ class Processes:
             running.end()
 
 
+def _command(parent: Connection, arguments: Sequence[str], environ: dict[str, str], act: Act | None) -> None:
+    from xcapi_dagster.cli import main  # noqa: PLC0415 - the other processes need no Dagster
+
+    os.environ.clear()
+    os.environ.update(environ | {"DAGSTER_DISABLE_TELEMETRY": "1"})
+    if act:
+        act(parent)
+    ended = CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+    parent.send(Said(ended.exit_code, ended.stdout, ended.stderr))
+
+
 def _work(
+    parent: Connection,
     shop: Shop,
     keys: Sequence[str],
     strikes: Sequence[Strike],
-    parent: Connection,
     act: Act | None,
     terms: dict[str, Any],
 ) -> None:
@@ -195,6 +228,16 @@ def fill_disk(beside: Path, parent: Connection) -> None:
                     file.write(bytes(size))
             except OSError:
                 continue
+
+
+def limit_files(beside: Path, parent: Connection) -> None:
+    """Let no file of this process grow larger than this one is, as a quota does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (beside.stat().st_size, resource.RLIM_INFINITY))
+
+
+def be_impatient(_parent: Connection) -> None:
+    """Wait a second, not a minute, for a ledger that another process holds or that is away."""
+    engines.BUSY_SECONDS = 1
 
 
 def later(act: Callable[..., None], *arguments: Any) -> Act:

@@ -1,4 +1,6 @@
-"""`xcapi`: the command line. Exit status 0: nothing is left to do; 1: something is; 2: usage or configuration.
+"""`xcapi`: the command line. Exit status 0: nothing is left to do; 1: something is; 2: somebody must mend something.
+
+That is the command, the configuration or a ledger that is lost, damaged or cannot be written: nothing was sent.
 
 One module for each command or group of commands, loaded when it is called: most need neither Dagster nor pandas.
 """
@@ -8,7 +10,7 @@ from importlib import import_module
 
 import click
 
-from xcapi_dagster.errors import ConfigurationError, XConversionsError
+from xcapi_dagster.errors import ConfigurationError, LedgerError, XConversionsError
 
 # command -> the module of this package that defines it, under the command's name with underscores
 _MODULES: Mapping[str, str] = {
@@ -40,7 +42,7 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
-        except ConfigurationError as error:
+        except (ConfigurationError, LedgerError) as error:
             click.echo(f"xcapi: {error}", err=True)
             context.exit(2)
         except XConversionsError as error:

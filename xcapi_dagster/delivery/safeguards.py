@@ -37,6 +37,12 @@ def admit(database: Database, destination: Destination, stamps: Iterable[Stamp],
             _remember(connection, destination, at=database.now(connection))
 
 
+def admit_none(stamps: Iterable[Stamp]) -> None:
+    """As `admit`, where there is no ledger yet: a new one would know nothing of what ``stamps`` tell of."""
+    if any(stamps):
+        raise _refusal("is not the one that sent before")
+
+
 def accept_destination(database: Database, destination: Destination, *, by: str, why: str) -> None:
     """Let the instance send to another pixel or default event from now on, by somebody's word."""
     with database.transaction() as connection:
@@ -66,8 +72,13 @@ def _check_stamps(connection: Connection, own: Stamp, stamps: Iterable[Stamp]) -
     if not (unknown := _unknown(connection, own, stamps)):
         return
     is_older = all(stamp.ledger_id == own.ledger_id for stamp in unknown)
-    what = "is older than the files that were written with it" if is_older else "is not the one that sent before"
-    raise LedgerError(
+    raise _refusal(
+        "is older than the files that were written with it" if is_older else "is not the one that sent before"
+    )
+
+
+def _refusal(what: str) -> LedgerError:
+    return LedgerError(
         f"the ledger {what}: with it, accepted orders would be sent again, so nothing is sent. Put the right one "
         "back, or correct XCAPI_LEDGER_URL; if it is lost, run `xcapi ledger accept-restored`"
     )

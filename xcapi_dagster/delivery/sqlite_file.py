@@ -23,6 +23,7 @@ ADVICE: Mapping[int, str] = {
     sqlite3.SQLITE_BUSY: "another process holds it: run again when that has ended",
     sqlite3.SQLITE_CORRUPT: RESTORE,
     sqlite3.SQLITE_NOTADB: RESTORE,
+    sqlite3.SQLITE_ERROR: RESTORE,  # the tables are not those that this package made
 }
 
 # SQLite's WAL needs memory that all its processes share, and locks that hold: https://sqlite.org/wal.html
