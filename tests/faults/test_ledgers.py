@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
+import numpy as np
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -33,8 +35,10 @@ from tests.faults.worker import (
 )
 from tests.shop import DAY, Shop
 from xcapi_dagster.delivery import database, sqlite_file
+from xcapi_dagster.delivery.keys import KEY, Keys
+from xcapi_dagster.delivery.records import checksum_of
 from xcapi_dagster.errors import LedgerError
-from xcapi_dagster.sandbox import Sandbox
+from xcapi_dagster.sandbox import DEMO_ACCOUNT_ID, DEMO_PIXEL_ID, Sandbox
 from xcapi_dagster.settings import DEMO, VARIABLES
 
 pytestmark = pytest.mark.slow
@@ -362,3 +366,52 @@ def test_fault_37_a_ledger_with_one_flipped_bit(attempt: Try, tmp_path: Path) ->
         assert trial.posts == 3, f"bit at {at}"
         lose(ledger)
     assert refused > 20
+
+
+REMEMBERED, PER_REQUEST = 5_000_000, 500
+
+
+def fill(ledger: Path, keys: Keys) -> None:
+    """The ledger of somebody who has sent these for years, in requests as large as X takes them."""
+    fingerprints = bytes(8 * PER_REQUEST)
+    where = f"loopback|{DEMO_ACCOUNT_ID}", f"loopback|{DEMO_PIXEL_ID}", DAY
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute("INSERT INTO owner VALUES (1, 'years-ago', 'host', '', 1, 0)")
+        for number, start in enumerate(range(0, len(keys), PER_REQUEST), start=1):
+            some = keys[start : start + PER_REQUEST].tobytes()
+            connection.execute(
+                """
+                INSERT INTO request (id, revision, account, scope, partition, run_id, owner_id, state, size, keys,
+                    fingerprints, first_sent_at, checksum, claimed_at, settled_at, http_status, debug_id)
+                VALUES (?, ?, ?, ?, ?, 'a-run-of-years-ago', 1, 'accepted', ?, ?, ?, 0, ?, 0, 0, 200, 'a-debug-id')
+                """,
+                (number, number, *where, PER_REQUEST, some, fingerprints, checksum_of(some, fingerprints, 0.0)),
+            )
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'revision'", [str(number)])
+
+
+def test_fault_47_five_million_remembered_conversions(attempt: Try, tmp_path: Path) -> None:
+    """In at most 30 bytes each, on disk and in memory; every one of them is known, and a day's orders are sent.
+
+    What it takes in time is printed, for `pytest -s`: it is the machine's as much as the code's.
+    """
+    trial = attempt()
+    keys = np.frombuffer(np.random.default_rng(0).bytes(REMEMBERED * KEY.itemsize), KEY)
+    trial.shop.open_database().close()
+    ledger = tmp_path / "ledger" / "ledger.db"
+    fill(ledger, keys)
+    assert ledger.stat().st_size / REMEMBERED <= 30
+    began = time.perf_counter()
+    with trial.shop.ledger() as entered:
+        loaded = time.perf_counter()
+        index = entered.memory._index
+        assert sum(column.nbytes for segment in index._segments for column in segment) / REMEMBERED <= 30
+        known = [
+            (entered.memory.look_up(keys[at : at + 50_000]).requests > 0).all() for at in range(0, REMEMBERED, 50_000)
+        ]
+        assert all(known)
+        looked_up = time.perf_counter()
+    trial.shop.put_many(5_000)
+    trial.judge(trial.shop.sync(), {"accepted": 5_000})
+    took = loaded - began, (looked_up - loaded) / len(known), (time.perf_counter() - looked_up) / trial.posts
+    print("\nload {:.2f} s, look-up of 50,000 {:.3f} s, a request of 500 sent {:.3f} s".format(*took))  # noqa: T201
