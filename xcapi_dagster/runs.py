@@ -28,6 +28,7 @@ except ImportError:  # on Windows, where two first runs at once are left to chan
 
 _PROCESS_TAG = ".xcapi/"  # hidden in the UI
 BUNDLED_PROJECT = "dagster_project.definitions"
+_STOPPED = "the run was stopped: run it again to send the rest"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -197,7 +198,8 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
             data = event.step_failure_data
             by_user = data.user_failure_data and data.user_failure_data.description
             error = data.error.cause if data.error and data.error.cause else data.error
-            yield by_user or (error.message.strip() if error else "a step failed")
+            is_stopped = error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
+            yield by_user or (_STOPPED if is_stopped else error.message.strip() if error else "a step failed")
 
 
 def _failed_checks(result: dg.ExecuteInProcessResult) -> Iterator[str]:
