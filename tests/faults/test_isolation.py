@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.faults.trial import Trial
+from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.sandbox import Do, Fault, Match, Rules
 
 Try = Callable[..., Trial]
@@ -69,6 +70,22 @@ def test_fault_22_a_message_without_value_is_searched_for(attempt: Try, position
     assert reasons(trial) == {("api_hashed_email", "bisection"): 1}
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(events=60_000, requests=5), Limits(events=100, requests=400)],
+    ids=["requests", "events"],
+)
+def test_fault_22_a_search_counts_against_the_limit(attempt: Try, limits: Limits) -> None:
+    """Each of its requests is one, however small, and its events count as often as they are sent."""
+    trial = attempt(sandbox=SILENT, limits=limits)
+    trial.shop.put_many(64)
+    trial.shop.spoil("order-20", hashed_email="no-hash")
+    judge(trial, ["order-20"])
+    assert trial.posts == 13  # one of 64, and two for each of six halvings
+    assert trial.busiest(60.0) <= limits.requests
+    assert trial.busiest(900.0, lambda request: request.conversions) <= limits.events
+
+
 @pytest.mark.parametrize("merge_errors", [False, True], ids=["doubled", "merged"])
 @pytest.mark.parametrize("echo_values", [True, False], ids=["echoed", "silent"])
 def test_fault_23_counts_of_errors_say_nothing(attempt: Try, *, merge_errors: bool, echo_values: bool) -> None:
@@ -95,6 +112,23 @@ def test_fault_24_every_row_is_bad(attempt: Try, sandbox: dict[str, Rules]) -> N
     assert uploaded.counts.rejected + uploaded.counts.pending == 2_000
     assert uploaded.counts.add_up
     assert trial.arrived == Counter()
+
+
+def test_fault_24_many_rows_are_bad(attempt: Try) -> None:
+    """A fifth of them are bad orders, one more than that is a mistake: the run stops at once and says in which rule."""
+    trial = attempt()
+    bad = trial.shop.put_many(100, "bad")
+    trial.shop.put_many(400, "good")
+    for order_id in bad:
+        trial.shop.spoil(order_id, hashed_email="no-hash")
+    judge(trial, bad)
+    worse = trial.shop.put_many(101, "worse")
+    trial.shop.put_many(899, "better")
+    for order_id in worse:
+        trial.shop.spoil(order_id, hashed_email="no-hash")
+    uploaded = trial.shop.sync()
+    assert "X rejected 101 of 500 conversions, most of them as api_hashed_email" in str(uploaded.halted)
+    trial.judge(uploaded, {"accepted": 400, "rejected": 201, "pending": 899}, rejected=[*bad, *worse])
 
 
 def test_fault_25_an_unknown_message_about_everything(attempt: Try) -> None:

@@ -334,6 +334,16 @@ def test_fault_36_a_ledger_that_was_restored(instance: Instance) -> None:
     assert [each.conversion["conversion_id"] for each in instance.sandbox.received[3:]] == ["A-4", "A-5"]
 
 
+def test_another_pixel_needs_an_operators_word(instance: Instance) -> None:
+    """It would be sent all of history: refused until somebody agrees, or until it is set back."""
+    instance.add("A-4")
+    own = dict(instance.environ)
+    instance.environ["X_ADS_PIXEL_ID"] = "onew1"
+    instance.refuses("sent 3 orders to the pixel", "xcapi ledger accept-scope")
+    instance.environ = own
+    instance.syncs(posts=1)
+
+
 def test_fault_37_a_ledger_with_a_damaged_page(instance: Instance) -> None:
     """Refused and kept as it is; with a good copy in its place it goes on."""
     instance.add("A-4")
