@@ -39,6 +39,9 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
     """
 
     name: str = Field(default="purchases", description="First part of the assets' keys.")
+    prefix: str | None = Field(
+        default=None, description="EU: the variable EU_X_ADS_PIXEL_TOKEN goes before X_ADS_PIXEL_TOKEN, and so on."
+    )
     partitions: Literal["hourly", "daily", "weekly", "monthly"] = "daily"
     partitions_per_run: int = Field(default=30, ge=1, description="How many partitions of a backfill share a run.")
     cron: str = Field(default=CRON, description="When the schedule runs, in the partitions' time zone.")
@@ -74,7 +77,7 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
         given: dict[str, Any] = {
             field: getattr(self, field) for field in type(self).model_fields if field in Settings.model_fields
         }
-        return from_environment(os.environ, **given)
+        return from_environment(os.environ, prefix=self.prefix, **given)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
         """The instance's assets, checks and schedules."""

@@ -200,11 +200,17 @@ def is_demo(environ: Mapping[str, str]) -> bool:
     )
 
 
-def from_environment(environ: Mapping[str, str], **given: Any) -> Settings:
+def from_environment(environ: Mapping[str, str], *, prefix: str | None = None, **given: Any) -> Settings:
     """The settings that ``environ`` describes; a value ``given`` (by a component's YAML) goes before its variable.
 
-    Raises ConfigurationError, in one line that names every variable to set or to correct, and no value.
+    With ``prefix`` EU, EU_X_ADS_PIXEL_ID goes before X_ADS_PIXEL_ID, and so on. Raises ConfigurationError, in one
+    line that names every variable to set or to correct, and no value.
     """
+    if prefix:
+        try:
+            return from_environment(_as_seen_with(prefix, environ), **given)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error} (each variable's name may start with {prefix}_)") from None
     values: dict[str, Any] = {}
     given = {field: value for field, value in given.items() if value is not None}
     demo = is_demo(environ) and not given.keys() & {"warehouse_url", "account_id", "pixel_id", "api_url"}
@@ -218,6 +224,19 @@ def from_environment(environ: Mapping[str, str], **given: Any) -> Settings:
         values = with_stored_token(values, Path(values["home"]) if "home" in values else None)
     values = _with_places(values)
     return _checked(Settings, values, _missing_credentials(values))
+
+
+def _as_seen_with(prefix: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """``environ`` where variables with ``prefix`` stand for those without.
+
+    Credentials are never mixed: with one that has the prefix, those without it do not count.
+    """
+    own = {
+        name: environ[f"{prefix}_{name}"] for name in VARIABLES.values() if environ.get(f"{prefix}_{name}", "").strip()
+    }
+    credentials = {VARIABLES[field] for field in SECRETS}
+    hidden = credentials if credentials & own.keys() else set()
+    return {name: value for name, value in environ.items() if name not in hidden} | own
 
 
 def account_from_environment(
