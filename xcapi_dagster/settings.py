@@ -48,6 +48,7 @@ VARIABLES: Mapping[str, str] = {
     "on_unknown": "XCAPI_ON_UNKNOWN",
     "unknown_consent": "XCAPI_UNKNOWN_CONSENT",
     "allow_ip_user_agent_only": "XCAPI_ALLOW_IP_USER_AGENT_ONLY",
+    "send_event_source_url": "XCAPI_SEND_EVENT_SOURCE_URL",
     "events_per_15_min": "XCAPI_EVENTS_PER_15_MIN",
     "requests_per_min": "XCAPI_REQUESTS_PER_MIN",
     "senders": "XCAPI_SENDERS",
@@ -164,6 +165,7 @@ class Settings(AccountSettings):
     on_unknown: Literal["resend", "hold"] = "resend"
     unknown_consent: Literal["suppress", "send"] | None = None
     allow_ip_user_agent_only: Flag = True
+    send_event_source_url: Flag = False
     events_per_15_min: int = Field(default=contract.EVENTS_PER_WINDOW, ge=1, le=contract.EVENTS_PER_WINDOW_MAX)
     requests_per_min: int = Field(default=contract.REQUESTS_PER_MINUTE, ge=1, le=contract.REQUESTS_PER_MINUTE_MAX)
     senders: int = Field(default=4, ge=1, le=32)
