@@ -9,7 +9,14 @@ from sqlalchemy.engine import make_url
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.settings import Settings
 
-_LOCAL_EXECUTORS = frozenset({"in_process", "multiprocess", "multi_or_in_process_executor"})
+_LOCAL_EXECUTORS = frozenset(
+    {
+        "in_process",
+        "multiprocess",
+        "multi_or_in_process_executor",
+        "execute_in_process_executor",
+    }  # the last is `sync`'s
+)
 
 
 def check_ledger_is_shared(settings: Settings, instance: dg.DagsterInstance, executor: str | None = None) -> None:
