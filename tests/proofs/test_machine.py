@@ -26,10 +26,12 @@ MOMENTS = ["commit", "after_claim", "on its way", "on its way back", "after_post
 # What X may do to a request, apart from what lasts: that is a rule of its own.
 FATES = ["taken", *sorted(set(FAULTS) - {"unheard-of error"})]
 
+nth = st.sampled_from([1, 1, 1, 1, 2, 2, 3, 4, 6])
+fresh = st.integers(0, 4)  # orders that come just before a run, so that it has something to send
 days = st.sampled_from(DAYS)
 fates = st.lists(st.sampled_from(FATES), max_size=5)
-pauses = st.tuples(st.sampled_from(MOMENTS[1:]), st.integers(1, 6))  # at a commit no other run can write
-moments = st.tuples(st.sampled_from(MOMENTS), st.integers(1, 6))
+pauses = st.tuples(st.sampled_from(MOMENTS[1:]), nth)  # at a commit no other run can write
+moments = st.tuples(st.sampled_from(MOMENTS), nth)
 hours = st.sampled_from([0.1, 1.0, 14.0, 40.0, 43.0, 45.0])
 
 
@@ -54,6 +56,9 @@ class Proof(RuleBasedStateMachine):
 
     @rule(day=days, count=st.integers(1, 5), bad=st.integers(0, 8), age=st.sampled_from([1.0, 30.0, 43.5]))
     def orders_come(self, day: str, count: int, bad: int, age: float) -> None:
+        self.come(day, count, bad, age)
+
+    def come(self, day: str, count: int, bad: int = -1, age: float = 1.0) -> None:
         for number in range(count):
             self.world.put(day, f"order-{self.orders + number}", is_bad=number == bad, age=age * HOUR)
         self.orders += count
@@ -75,21 +80,24 @@ class Proof(RuleBasedStateMachine):
         day, name = self.an_order(data)
         self.world.suppress(day, name)
 
-    @rule(day=days, plan=fates)
-    def run_ends(self, day: str, plan: list[str]) -> None:
+    @rule(day=days, plan=fates, count=fresh)
+    def run_ends(self, day: str, plan: list[str], count: int) -> None:
+        self.come(day, count)
         self.world.x.plan.extend(plan)
         self.world.run(day)
 
-    @rule(day=days, plan=fates, moment=moments, is_seen=st.booleans())
-    def run_is_killed(self, day: str, plan: list[str], moment: Any, *, is_seen: bool) -> None:
+    @rule(day=days, plan=fates, count=fresh, moment=moments, is_seen=st.booleans())
+    def run_is_killed(self, day: str, plan: list[str], count: int, moment: Any, *, is_seen: bool) -> None:
+        self.come(day, count)
         self.world.x.plan.extend(plan)
         self.world.run(day, {moment: lambda: kill(is_seen=is_seen)})
 
-    @rule(day=days, other=days, plan=fates, moment=pauses, stands_still=st.booleans(), dies=st.booleans())
+    @rule(day=days, other=days, plan=fates, count=fresh, moment=pauses, stands_still=st.booleans(), dies=st.booleans())
     def runs_overlap(
-        self, day: str, other: str, plan: list[str], moment: Any, *, stands_still: bool, dies: bool
+        self, day: str, other: str, plan: list[str], count: int, moment: Any, *, stands_still: bool, dies: bool
     ) -> None:
         """A whole run happens within another, which may have lost its lease meanwhile, and may die after that."""
+        self.come(day, count)
         self.world.x.plan.extend(plan)
         self.world.run(day, {moment: self.interlude(other, stands_still=stands_still, dies=dies)})
 

@@ -163,12 +163,12 @@ class World:
             ledger.__enter__()
             self._work(partition, run, ledger)
         except Killed as death:
-            ledger._heartbeat.stop()
+            _stop_heart(ledger)
             database.close()
             self._doubt(run.last)
             self._bury(run, **death.owner)
         except BaseException:
-            ledger._heartbeat.stop()
+            _stop_heart(ledger)
             raise
         else:
             run.strikes.clear()
@@ -331,7 +331,8 @@ class World:
     def _settled(self, run: Run) -> None:
         """The run has written down what became of its last request."""
         post, run.last = run.last, None
-        assert post is not None
+        if post is None:  # the lease ran out between claim and POST
+            return
         if post.fate in DOUBTFUL:
             self._doubt(post)
             self.stuck |= set(post.names if post.fate in CONTRADICTORY else ())
@@ -411,6 +412,12 @@ class Client:
     def correct_clock(self, seconds: float) -> None:
         """X's clock is this world's."""
         raise AssertionError
+
+
+def _stop_heart(ledger: Ledger) -> None:
+    """It ends with its process, here with its run; one that died early had none."""
+    if ledger._heartbeat._thread.is_alive():
+        ledger._heartbeat.stop()
 
 
 def _split(keys: bytes) -> list[bytes]:
