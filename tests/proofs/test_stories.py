@@ -340,3 +340,53 @@ def test_a_ledger_that_was_restored(live: Live, tmp_path: Path) -> None:
             admit(database, destination, [stamp])
         accept_stamps(database, [stamp], by="olga", why="the disk broke")
         admit(database, destination, [stamp])
+
+
+def test_wrong_credentials(live: Live) -> None:
+    """X does not know who is asking: one request says so, nothing is rejected, and tomorrow all is sent."""
+    world = live()
+    for number in range(9):
+        world.put(DAY, f"more-{number}")
+    assert sync(world, "401") == 1
+    assert states(world) == "pending"
+    world.pass_time(24 * HOUR)
+    assert sync(world) == 4
+    assert states(world) == "accepted"
+
+
+def test_two_runs_at_once(live: Live) -> None:
+    """A whole second run, at each moment of the first: one of them sends an order, and both end well."""
+    world = live()
+    for number, moment in enumerate(("after_claim", "on its way", "on its way back", "after_post", "after_settle")):
+        world.orders[DAY].clear()
+        for order in range(9):
+            world.put(DAY, f"{number}-{order}")
+        world.run(DAY, {(moment, 2): lambda: world.run(DAY) and None})
+        world.run(DAY)
+        assert states(world) == "accepted"
+    assert set(world.x.taken.values()) == {1}
+    assert len(world.x.taken) == 45
+
+
+def test_a_day_at_the_limit(tmp_path: Path) -> None:
+    """Ninety orders where X takes forty in fifteen minutes and twelve requests in one, with a 429 in between."""
+    world = World(tmp_path)
+    for number in range(90):
+        world.put(DAY, str(number))
+    assert sync(world, "taken", "taken", "429") == 31
+    assert states(world) == "accepted"
+    assert 1800 < world.elapsed < 2100
+
+
+def test_the_same_orders_are_the_same_requests(tmp_path: Path) -> None:
+    """Two shops with the same orders: request by request, byte by byte."""
+    bodies: list[list[bytes]] = []
+    for shop in ("one", "another"):
+        world = World(tmp_path / shop, limits=UNBOUNDED)
+        for number in range(10):
+            world.put(DAY, str(number), is_bad=number == 4)
+        world.x.echoes = False
+        world.run(DAY)
+        bodies.append(world.x.bodies)
+    assert bodies[0] == bodies[1]
+    assert len(bodies[0]) > 4

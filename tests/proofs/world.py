@@ -197,10 +197,10 @@ class World:
             names = self._names(doubtful.keys[doubtful.requests == chosen.request.id].tobytes())
             decided = resolve(ledger, [chosen], resolution, by="olga", why="she looked")
         assert decided == len(names)
+        self.stuck -= set(names)
         if resolution == "lost":
             for name in names:
                 self.open.pop(name, None)
-            self.stuck -= set(names)
         if resolution == "resend":
             self.released |= set(names)
         if resolution == "accepted":

@@ -50,10 +50,12 @@ class X:
     taken: Counter[str] = field(default_factory=Counter)  # how often it took each conversion
     counted: Counter[str] = field(default_factory=Counter)  # how often it counts it
     first_taken: dict[str, float] = field(default_factory=dict)
+    bodies: list[bytes] = field(default_factory=list)
     refused: set[tuple[str, str]] = field(default_factory=set)  # (conversion id, value) that it refused for good cause
 
     def answer(self, body: bytes, sent: int) -> tuple[str, Answer]:
         """What became of the request (a fault, or "taken", or "refused"), and the answer as the client reads it."""
+        self.bodies.append(body)
         conversions = json.loads(body)["conversions"]
         assert 1 <= sent == len(conversions) <= 500
         fate = self.plan.popleft() if self.plan else "taken"
