@@ -111,7 +111,7 @@ class World:
     runs: int = 0
     posts: list[tuple[float, int]] = field(default_factory=list)  # when, and how many conversions
     open: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))  # possibly sent, and when
-    ever: set[str] = field(default_factory=set)  # sent
+    ever: set[str] = field(default_factory=set)  # all orders that there ever were
     doubted: set[str] = field(default_factory=set)  # ever in doubt
     released: set[str] = field(default_factory=set)  # an operator wants them sent once more
     stuck: set[str] = field(default_factory=set)  # X's answer contradicted itself: an operator must decide
@@ -127,6 +127,7 @@ class World:
 
     def put(self, partition: str, name: str, *, is_bad: bool = False, age: float = HOUR) -> None:
         """A new order, so many seconds old."""
+        self.ever.add(name)
         self.orders[partition][name] = Order(1, is_bad, START + self.elapsed - age)
 
     def change(self, partition: str, name: str, *, is_bad: bool = False) -> None:
@@ -294,7 +295,6 @@ class World:
         self._check_doubts(names, row["first_sent_at"], now)
         self._check_pixel(sent)
         self._check_limits(run, len(names))
-        self.ever |= set(names)
         for name in names:
             self.open[name][request_id] = row["claimed_at"]
         return Post(request_id, names)
@@ -388,7 +388,7 @@ class World:
         return [key.tobytes() for key in conversion_keys(bytes.fromhex(salt), SCOPE, [EVENT] * len(names), names)]
 
     def _names(self, keys: bytes) -> list[str]:
-        known = sorted({name for orders in self.orders.values() for name in orders} | self.ever)
+        known = sorted(self.ever)
         name_of = dict(zip(self._keys(known), known, strict=True))
         return [name_of[key] for key in _split(keys)]
 

@@ -253,8 +253,8 @@ BUGS = (
         "wrong credentials stop nobody",
         (13,),
         "delivery/decide.py",
-        'def _halted(case: _Case) -> Decision:\n    return Decision(case.settle("not_processed"), halt=case.answer.reason)',
-        'def _halted(case: _Case) -> Decision:\n    return Decision(case.settle("not_processed"))',
+        'def _halted(case: _Case) -> Decision:\n    return Decision(case.settle("not_processed"), halt=case',
+        'def _halted(case: _Case) -> Decision:\n    return Decision(case.settle("not_processed"), halt=None and case',
         (STORY + "wrong_credentials", DELIVER + "after_a_halt_nothing_more_is_sent"),
     ),
     Bug(
