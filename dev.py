@@ -2,7 +2,7 @@
 
     python3 dev.py demo            the demo, ending with a table of what became of the orders
     python3 dev.py test            all checks, as CI does them: format, lint, types, import rules, tests, docs
-                                   (some look at pages with Chromium, which is installed where apt-get can do it)
+                                   (some need Chromium or Redis, which are installed where apt-get can do it)
     python3 dev.py test --quick    the same without the slow tests, in under a minute
 
 The first run makes `.venv` and installs the pinned versions of `requirements.lock` into it.
@@ -22,6 +22,9 @@ VENV = ROOT / ".venv"
 BIN = VENV / "bin"
 LOCK = ROOT / "requirements.lock"
 STAMP = VENV / "installed"
+
+# program that the slow tests use -> Debian's packages
+PROGRAMS = {"chromium": ("chromium", "fonts-dejavu-core"), "redis-server": ("redis-server",)}
 
 CHECKS: Sequence[tuple[str, Sequence[str]]] = (
     ("format", ("ruff", "format", "--check", ".")),
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     if command == "test":
         set_up()
         if "--quick" not in rest:
-            set_up_browser()
+            set_up_programs()
         return test(is_quick="--quick" in rest)
     print(__doc__)
     return 0 if command in ("help", "--help", "-h") else 2
@@ -62,13 +65,15 @@ def set_up() -> None:
     STAMP.write_text(wanted)
 
 
-def set_up_browser() -> None:
-    """Install Debian's Chromium where there is none; where that cannot be done, the tests that need it say so."""
-    if shutil.which("chromium") or not shutil.which("apt-get") or os.geteuid() != 0:
+def set_up_programs() -> None:
+    """Install the PROGRAMS that are missing with apt-get; elsewhere the tests that need them say so."""
+    missing = [packages for program, packages in PROGRAMS.items() if not shutil.which(program)]
+    if not missing or not shutil.which("apt-get") or os.geteuid() != 0:
         return
-    print("Setting up Chromium with apt-get ...", flush=True)
+    names = [name for packages in missing for name in packages]
+    print(f"Setting up {', '.join(names)} with apt-get ...", flush=True)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium", "fonts-dejavu-core")
+    install = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *names)
     for command in (("apt-get", "update", "--quiet"), install):
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
 

@@ -43,18 +43,30 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def postgresql_ledger_url(postgres_url: str) -> Iterator[str]:
-    """A new, empty database of the PostgreSQL server."""
-    name = f"ledger_{uuid4().hex}"
+def new_database(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Make new, empty databases of the PostgreSQL server, and give the URL of each."""
     server = sa.create_engine(
         sa.make_url(postgres_url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
     )
+    names: list[str] = []
+
+    def create() -> str:
+        names.append(f"test_{uuid4().hex}")
+        with server.connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {names[-1]}"))
+        return sa.make_url(postgres_url).set(database=names[-1]).render_as_string(hide_password=False)
+
+    yield create
     with server.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+        for name in names:
+            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
     server.dispose()
+
+
+@pytest.fixture
+def postgresql_ledger_url(new_database: Callable[[], str]) -> str:
+    """A new, empty database of the PostgreSQL server."""
+    return new_database()
 
 
 @pytest.fixture(scope="session")

@@ -127,6 +127,7 @@ class Shop:
             source_timezone="UTC",
             unknown_consent="suppress",
             allow_ip_user_agent_only=True,
+            send_event_source_url=False,
             now=datetime.fromtimestamp(self.clock(), UTC),
         )
         prepared = prepare_partition(

@@ -126,6 +126,25 @@ def test_yaml_goes_before_the_environment() -> None:
     assert component.settings().pixel_id == "o8z6j"
 
 
+def test_an_instance_may_have_variables_of_its_own(monkeypatch: pytest.MonkeyPatch, environ: None) -> None:
+    """Two accounts in one environment: what has the prefix goes first, and credentials are not mixed."""
+    for name in ("X_ADS_CONSUMER_KEY", "X_ADS_CONSUMER_SECRET", "X_ADS_ACCESS_TOKEN", "X_ADS_ACCESS_TOKEN_SECRET"):
+        monkeypatch.setenv(name, "of-the-first")
+    monkeypatch.setenv("EU_X_ADS_ACCOUNT_ID", "18ce55eu001")
+    monkeypatch.setenv("EU_X_ADS_PIXEL_TOKEN", "of-the-second")
+    settings = XConversionsComponent(name="eu", prefix="EU", event_id="o11aa").settings()
+    assert (settings.account_id, settings.pixel_id, settings.event_id) == ("18ce55eu001", "o8z6j", "o11aa")
+    assert settings.pixel_token
+    assert settings.pixel_token.get_secret_value() == "of-the-second"
+    assert settings.consumer_key is None
+    assert XConversionsComponent().settings().account_id == "18ce55gze09"
+
+
+def test_what_an_instance_with_a_prefix_misses_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"X_ADS_ACCOUNT_ID.*may start with EU_\)$"):
+        XConversionsComponent(prefix="EU", pixel_id="o8z6j").settings()
+
+
 def test_missing_settings_are_named() -> None:
     """A pixel in the YAML is a real one: nothing of the demo stands in for the rest."""
     with pytest.raises(ConfigurationError, match="XCAPI_WAREHOUSE_URL"):

@@ -14,6 +14,7 @@ from xcapi_dagster.delivery.database import Stamp
 from xcapi_dagster.delivery.deliver import Delivery
 from xcapi_dagster.errors import DeliveryHaltedError
 from xcapi_dagster.event_tags import INSTANCE_TAG, build_event_tags_asset
+from xcapi_dagster.machines import check_ledger_is_shared
 from xcapi_dagster.metadata import column_schema, ledger_stamp, of_prepared, of_report, of_uploaded
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.prepare import Prepared, prepare_partition
@@ -86,6 +87,7 @@ def _conversions(
     )
     def conversions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster reads it
         with sanitized():
+            check_ledger_is_shared(settings, context.instance, context.job_def.executor_def.name)
             warehouse, outputs = resources.warehouse_of(settings), resources.outputs_of(settings)
             rules = resources.rules_of(settings, datetime.now(UTC))
             done: dict[str, Prepared] = {}
@@ -139,6 +141,7 @@ def _upload(
     )
     def upload(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         with sanitized():
+            check_ledger_is_shared(settings, context.instance, context.job_def.executor_def.name)
             partitions = _partitions(context, partitions_def)
             outputs = resources.outputs_of(settings)
             history = History.of(outputs)

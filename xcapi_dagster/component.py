@@ -39,6 +39,9 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
     """
 
     name: str = Field(default="purchases", description="First part of the assets' keys.")
+    prefix: str | None = Field(
+        default=None, description="EU: the variable EU_X_ADS_PIXEL_TOKEN goes before X_ADS_PIXEL_TOKEN, and so on."
+    )
     partitions: Literal["hourly", "daily", "weekly", "monthly"] = "daily"
     partitions_per_run: int = Field(default=30, ge=1, description="How many partitions of a backfill share a run.")
     cron: str = Field(default=CRON, description="When the schedule runs, in the partitions' time zone.")
@@ -57,6 +60,7 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
     on_unknown: Literal["resend", "hold"] | None = Field(default=None, description="XCAPI_ON_UNKNOWN")
     unknown_consent: Literal["suppress", "send"] | None = Field(default=None, description="XCAPI_UNKNOWN_CONSENT")
     allow_ip_user_agent_only: bool | None = Field(default=None, description="XCAPI_ALLOW_IP_USER_AGENT_ONLY")
+    send_event_source_url: bool | None = Field(default=None, description="XCAPI_SEND_EVENT_SOURCE_URL")
     events_per_15_min: int | None = Field(default=None, description="XCAPI_EVENTS_PER_15_MIN")
     requests_per_min: int | None = Field(default=None, description="XCAPI_REQUESTS_PER_MIN")
     senders: int | None = Field(default=None, description="XCAPI_SENDERS: the most requests at once")
@@ -74,7 +78,7 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
         given: dict[str, Any] = {
             field: getattr(self, field) for field in type(self).model_fields if field in Settings.model_fields
         }
-        return from_environment(os.environ, **given)
+        return from_environment(os.environ, prefix=self.prefix, **given)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
         """The instance's assets, checks and schedules."""

@@ -59,6 +59,7 @@ def rules_of(settings: Settings, now: datetime) -> Rules:
         source_timezone=settings.source_timezone,
         unknown_consent=settings.unknown_consent or "suppress",
         allow_ip_user_agent_only=settings.allow_ip_user_agent_only,
+        send_event_source_url=settings.send_event_source_url,
         now=now,
     )
 

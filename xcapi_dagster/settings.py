@@ -48,6 +48,7 @@ VARIABLES: Mapping[str, str] = {
     "on_unknown": "XCAPI_ON_UNKNOWN",
     "unknown_consent": "XCAPI_UNKNOWN_CONSENT",
     "allow_ip_user_agent_only": "XCAPI_ALLOW_IP_USER_AGENT_ONLY",
+    "send_event_source_url": "XCAPI_SEND_EVENT_SOURCE_URL",
     "events_per_15_min": "XCAPI_EVENTS_PER_15_MIN",
     "requests_per_min": "XCAPI_REQUESTS_PER_MIN",
     "senders": "XCAPI_SENDERS",
@@ -164,6 +165,7 @@ class Settings(AccountSettings):
     on_unknown: Literal["resend", "hold"] = "resend"
     unknown_consent: Literal["suppress", "send"] | None = None
     allow_ip_user_agent_only: Flag = True
+    send_event_source_url: Flag = False
     events_per_15_min: int = Field(default=contract.EVENTS_PER_WINDOW, ge=1, le=contract.EVENTS_PER_WINDOW_MAX)
     requests_per_min: int = Field(default=contract.REQUESTS_PER_MINUTE, ge=1, le=contract.REQUESTS_PER_MINUTE_MAX)
     senders: int = Field(default=4, ge=1, le=32)
@@ -200,11 +202,17 @@ def is_demo(environ: Mapping[str, str]) -> bool:
     )
 
 
-def from_environment(environ: Mapping[str, str], **given: Any) -> Settings:
+def from_environment(environ: Mapping[str, str], *, prefix: str | None = None, **given: Any) -> Settings:
     """The settings that ``environ`` describes; a value ``given`` (by a component's YAML) goes before its variable.
 
-    Raises ConfigurationError, in one line that names every variable to set or to correct, and no value.
+    With ``prefix`` EU, EU_X_ADS_PIXEL_ID goes before X_ADS_PIXEL_ID, and so on. Raises ConfigurationError, in one
+    line that names every variable to set or to correct, and no value.
     """
+    if prefix:
+        try:
+            return from_environment(_as_seen_with(prefix, environ), **given)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error} (each variable's name may start with {prefix}_)") from None
     values: dict[str, Any] = {}
     given = {field: value for field, value in given.items() if value is not None}
     demo = is_demo(environ) and not given.keys() & {"warehouse_url", "account_id", "pixel_id", "api_url"}
@@ -218,6 +226,19 @@ def from_environment(environ: Mapping[str, str], **given: Any) -> Settings:
         values = with_stored_token(values, Path(values["home"]) if "home" in values else None)
     values = _with_places(values)
     return _checked(Settings, values, _missing_credentials(values))
+
+
+def _as_seen_with(prefix: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """``environ`` where variables with ``prefix`` stand for those without.
+
+    Credentials are never mixed: with one that has the prefix, those without it do not count.
+    """
+    own = {
+        name: environ[f"{prefix}_{name}"] for name in VARIABLES.values() if environ.get(f"{prefix}_{name}", "").strip()
+    }
+    credentials = {VARIABLES[field] for field in SECRETS}
+    hidden = credentials if credentials & own.keys() else set()
+    return {name: value for name, value in environ.items() if name not in hidden} | own
 
 
 def account_from_environment(

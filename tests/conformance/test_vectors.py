@@ -29,6 +29,7 @@ RULES = Rules(
     source_timezone="UTC",
     unknown_consent="send",
     allow_ip_user_agent_only=True,
+    send_event_source_url=False,
     now=datetime(2026, 11, 3, 12, tzinfo=UTC),
 )
 TEST_AT_TWITTER = "d360d510a224510f373931ce2d6215a799f5a9c1cef221b0149b6b6b50cced62"

@@ -71,6 +71,7 @@ def test_an_order_in_full(rules: Rules) -> None:
         "number_items": 3,
         "description": 'Note: "leave at the door"',
         "contents": '[{"content_id":"7","content_price":"10.00","num_items":2}]',
+        "event_source_url": None,
     }
 
 
@@ -132,7 +133,7 @@ def test_fingerprints_tell_every_change_that_is_sent(prepare_order: Any) -> None
 
 def test_what_is_sent_breaks_no_documented_rule() -> None:
     """The sandbox, which knows nothing of the transform, finds fault with one foreign event id of the sample alone."""
-    rules = Rules("opurch1", "odemo1", None, None, "UTC", "suppress", True, datetime(2026, 11, 3, tzinfo=UTC))
+    rules = Rules("opurch1", "odemo1", None, None, "UTC", "suppress", True, True, datetime(2026, 11, 3, tzinfo=UTC))
     account = Account("18ce55demo0", {"odemo1": frozenset({"opurch1"})})
     events = to_events(prepare(pq.read_table(SAMPLE), 0, rules).conversions)
     errors = [
@@ -153,7 +154,7 @@ ORDERS = st.lists(st.fixed_dictionaries(dict.fromkeys(COLUMNS, TEXT)), min_size=
 @example([dict.fromkeys(COLUMNS, '"\\\n\0😀' * 2_000)])
 def test_whatever_the_text_every_order_is_sent_or_stopped(orders: list[dict[str, str | None]]) -> None:
     """Nothing raises, no order is lost or in both tables, and what would be sent is JSON."""
-    rules = Rules("o87ne", "o8z6j", "US", "USD", "Europe/Berlin", "send", True, datetime(2026, 11, 3, tzinfo=UTC))
+    rules = Rules("o87ne", "o8z6j", "US", "USD", "Europe/Berlin", "send", True, True, datetime(2026, 11, 3, tzinfo=UTC))
     every = [*orders, FULL | dict.fromkeys(("ordered_at", "items"), None) | {"quantity": "3", "value": "1"}]
     table = pa.table({name: pa.array([_text(order.get(name)) for order in every], pa.string()) for name in COLUMNS})
     prepared = prepare(table, 0, rules)
@@ -180,7 +181,7 @@ PLACE = st.sampled_from([name for name in COLUMNS if name != "phone"])
 @settings(max_examples=15, deadline=None)
 def test_no_raw_address_or_phone_comes_out(people: list[tuple[str, str, str, str]]) -> None:
     """Wherever an e-mail address is, in whatever case and company, it is in no table and no payload."""
-    rules = Rules("o87ne", "o8z6j", "US", "USD", "UTC", "send", True, datetime(2026, 11, 3, tzinfo=UTC))
+    rules = Rules("o87ne", "o8z6j", "US", "USD", "UTC", "send", True, True, datetime(2026, 11, 3, tzinfo=UTC))
     nothing = dict.fromkeys(COLUMNS) | {"order_id": "A-1", "ordered_at": "2026-11-02", "twclid": "x"}
     orders = [
         nothing | {"email": address, "phone": phone} | {column: said.format(address, address)}

@@ -60,6 +60,8 @@ DEGRADED: list[tuple[dict[str, Any], list[str]]] = [
     ({"items": [{"content_price": -1.0}]}, ["invalid_items"]),
     ({"items": [{"content_name": "for marie@example.com"}]}, ["text_has_identifier"]),
     ({"items": [{"content_name": "x" * 100_000}]}, ["text_too_long"]),
+    ({"event_source_url": "shop.example/thanks"}, ["invalid_url"]),
+    ({"event_source_url": "https://shop.example/of/marie@example.com"}, ["text_has_identifier"]),
     ({"description": "x" * 501}, ["text_too_long"]),
     ({"description": "for marie@example.com"}, ["text_has_identifier"]),
     ({"description": "x" * 501 + "for marie@example.com"}, ["text_too_long", "text_has_identifier"]),
@@ -97,9 +99,10 @@ def test_orders_that_are_not_sent(prepare_order: Any, columns: dict[str, Any], e
 @pytest.mark.parametrize(("columns", "expected"), DEGRADED, ids=str)
 def test_orders_that_are_sent_without_a_field(prepare_order: Any, columns: dict[str, Any], expected: list[str]) -> None:
     """What is wrong is reported, and what was sent has nothing of it."""
-    prepared = prepare_order(**columns)
+    rules = {"send_event_source_url": True}
+    prepared = prepare_order(rules=rules, **columns)
     assert codes(prepared) == expected
-    without = prepare_order(**dict.fromkeys(columns))
+    without = prepare_order(rules=rules, **dict.fromkeys(columns))
     assert prepared.conversions.equals(without.conversions)
     assert len(prepared.conversions) == 1
 

@@ -29,6 +29,7 @@ RULES = Rules(
     source_timezone="UTC",
     unknown_consent="suppress",
     allow_ip_user_agent_only=True,
+    send_event_source_url=False,
     now=NOON + timedelta(days=1),
 )
 

@@ -33,6 +33,7 @@ RULES = Rules(
     source_timezone="UTC",
     unknown_consent="suppress",
     allow_ip_user_agent_only=True,
+    send_event_source_url=False,
     now=datetime(2026, 11, 3, 2, tzinfo=UTC),
 )
 Line = tuple[str, str, str, str, str]  # order id, partition, stage, severity, reason code

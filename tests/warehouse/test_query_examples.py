@@ -24,7 +24,7 @@ DAY = datetime(2026, 10, 20, tzinfo=UTC)
 ONE_DAY = timedelta(days=1)
 RULES = Rules(
     event_id="o87ne", pixel_id="o8z6j", default_country=None, default_currency=None, source_timezone="UTC",
-    unknown_consent="send", allow_ip_user_agent_only=True, now=DAY + ONE_DAY,
+    unknown_consent="send", allow_ip_user_agent_only=True, send_event_source_url=False, now=DAY + ONE_DAY,
 )  # fmt: skip
 
 SOURCES = Path(__file__).parent / "query_sources"  # the tables that they read

@@ -7,6 +7,7 @@ import click
 
 from xcapi_dagster import resources
 from xcapi_dagster.cli.outcomes import run, tell, told
+from xcapi_dagster.machines import check_ledger_is_shared
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project, dagster_instance
 from xcapi_dagster.settings import from_environment
 
@@ -31,6 +32,7 @@ def sync(key: str | None, first: str | None, last: str | None, *, as_json: bool,
     partitions = project.partitions(first or str(key), last or str(key))
     resources.check(settings)
     with dagster_instance(settings) as instance:
+        check_ledger_is_shared(settings, instance)
         outcomes = run(project, partitions, instance, per_run=_PARTITIONS_PER_RUN)
     tell(outcomes, settings, as_json=as_json)
     sys.exit(0 if all(ran.is_done for ran in outcomes) else 1)

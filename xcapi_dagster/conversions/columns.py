@@ -21,7 +21,7 @@ NUMBERS = ("value", "quantity")
 HASHES = ("hashed_email", "hashed_phone_number")
 TEXTS = (
     "order_id", "conversion_id", "email", "phone", "country", "twclid", "landing_url", "ip_address", "user_agent",
-    "currency", "description", "event_id", "consent",
+    "currency", "description", "event_id", "consent", "event_source_url",
 )  # fmt: skip
 COLUMNS = (*TEXTS, *HASHES, *TIMES, *NUMBERS, "items")
 

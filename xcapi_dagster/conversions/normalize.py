@@ -6,7 +6,7 @@ What comes out is null wherever nothing can be sent; where something was given a
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,6 +50,9 @@ _EMAIL_CHARACTERS = 254  # RFC 5321, section 4.5.3.1.3, without the angle bracke
 
 _TWCLID = r"^[^?#]*\?(?:[^#]*?&)??twclid=(?P<twclid>[^&#]+)"
 
+_URL = r"^(?P<page>(?i:https?)://[\pL\pN.-]+(?::[0-9]+)?(?:/[^?#]*)?)(?:[?#]|$)"
+_URL_CHARACTERS = "%:/@!$&'()*+,;=[]-._~"  # RFC 3986, section 2: these stand for themselves, other than in a query
+
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = rf"^{_OCTET}(?:\.{_OCTET}){{3}}$"
 # IANA's registry of special-purpose IPv4 addresses, as far as it says "not globally reachable", and multicast.
@@ -91,6 +94,7 @@ def normalize(columns: Columns, rules: Rules) -> pa.Table:
         "quantity": normalize_quantity(columns.amounts["quantity"]),
         "description": normalize_description(texts["description"]),
         "items": normalize_items(columns.items),
+        "event_source_url": normalize_event_source_url(texts["event_source_url"], is_sent=rules.send_event_source_url),
     }
     values = {_NAMES.get(name, name): normalized.values for name, normalized in found.items()}
     values["conversion_id"] = or_order_id(found["conversion_id"], values["order_id"])
@@ -201,12 +205,33 @@ def normalize_items(items: pa.Array) -> Normalized:
     )
 
 
+def normalize_event_source_url(texts: pa.Array, *, is_sent: bool) -> Normalized:
+    """Addresses of web pages as RFC 3986 writes them, without query and fragment, where people's data stand.
+
+    Nulls without a fault unless they are to be sent.
+    """
+    if not is_sent:
+        texts = pa.nulls(len(texts), pa.string())
+    texts = drop_unreadable(strip(texts))
+    pages = pc.struct_field(pc.extract_regex(texts, _URL), "page")
+    is_unusual = pc.match_substring_regex(pages, r"[^!-~]|[\"<>\\^`{|}]")
+    pages = replace_where(is_unusual, pages, lambda some: map_distinct(some, _percent_encoded))
+    has_address = pc.or_(has_email(pages), flags(pc.match_substring(pages, "%40")))
+    too_long = flags(pc.greater(pc.binary_length(pages), _TEXT_BYTES))
+    invalid = pc.and_not(texts.is_valid(), pages.is_valid())
+    return _without(pages, {"invalid_url": invalid, "text_has_identifier": has_address, "text_too_long": too_long})
+
+
 def normalize_consent(texts: pa.Array, unknown_consent: str) -> pa.Array:
     """`granted`, `denied` or `unknown`; only where nothing is given does ``unknown_consent: send`` mean granted."""
     answers = pc.ascii_lower(strip(texts))
     known = pa.array(list(_CONSENT.values())).take(pc.index_in(answers, pa.array(list(_CONSENT))))
     unasked = "granted" if unknown_consent == "send" else "unknown"
     return pc.if_else(answers.is_null(), unasked, pc.coalesce(known, "unknown"))
+
+
+def _percent_encoded(url: str) -> str:
+    return quote(url, safe=_URL_CHARACTERS)
 
 
 def drop_unreadable(texts: pa.Array) -> pa.Array:

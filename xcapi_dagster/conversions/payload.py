@@ -55,6 +55,9 @@ def to_events(conversions: pa.Table) -> Events:
         text_member("description", columns["description"]),
         json_member("contents", columns["contents"]),
     ]
+    pages = columns.get("event_source_url")  # which files of earlier versions do not have
+    if pages is not None and pages.null_count < len(pages):
+        members.append(text_member("event_source_url", pages))
     events = pc.binary_join_element_wise(objects(members), ",", "")
     if len(events) == 0:
         return Events(memoryview(b""), np.zeros(1, np.int64))

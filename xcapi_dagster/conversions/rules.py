@@ -16,4 +16,5 @@ class Rules:
     source_timezone: str
     unknown_consent: Literal["suppress", "send"]
     allow_ip_user_agent_only: bool
+    send_event_source_url: bool
     now: datetime

@@ -24,12 +24,14 @@ _IDENTIFIERS = ("twclid", "hashed_email", "hashed_phone_number", *PAIRED_IDENTIF
 
 # What normalizing may find, as (order column, reason code). ORDERS has a column of flags for each.
 FAULTS = (
-    *((name, code) for name in ("order_id", "conversion_id", "twclid", "user_agent", "description", "items")
+    *((name, code)
+      for name in ("order_id", "conversion_id", "twclid", "user_agent", "description", "items", "event_source_url")
       for code in ("text_too_long", "text_has_identifier")),
     ("conversion_id", "missing_order_id"),
     ("value", "invalid_value"),
     ("quantity", "invalid_quantity"),
     ("items", "invalid_items"),
+    ("event_source_url", "invalid_url"),
     ("email", "email_invalid"),
     ("email", "email_placeholder"),
     ("phone", "phone_invalid"),
@@ -60,7 +62,7 @@ ORDERS = pa.schema(
         ("value", AMOUNT),
         ("currency", pa.string()),
         ("number_items", pa.int64()),
-        *_texts("description", "contents", "consent"),
+        *_texts("description", "contents", "event_source_url", "consent"),
         *((flag_name(*fault), pa.bool_()) for fault in FAULTS),
     ]
 )
@@ -75,7 +77,7 @@ CONVERSIONS = pa.schema(
         ("value", AMOUNT),
         ("currency", pa.string()),
         ("number_items", pa.int64()),
-        *_texts("description", "contents"),
+        *_texts("description", "contents", "event_source_url"),
         ("fingerprint", pa.uint64()),
     ],
     metadata=_VERSION,

@@ -27,7 +27,7 @@ ONE_DAY = timedelta(days=1)
 SAMPLE_ORDERS = Path(__file__).parents[3] / "sample_data" / "orders.parquet"
 RULES = Rules(
     event_id="opurch1", pixel_id="odemo1", default_country=None, default_currency=None, source_timezone="UTC",
-    unknown_consent="suppress", allow_ip_user_agent_only=True, now=DAY + 14 * ONE_DAY,
+    unknown_consent="suppress", allow_ip_user_agent_only=True, send_event_source_url=False, now=DAY + 14 * ONE_DAY,
 )  # fmt: skip
 
 TYPES: Types = {

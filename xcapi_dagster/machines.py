@@ -1,0 +1,35 @@
+"""Where Dagster starts runs and steps: on this machine, or on others that cannot see its files.
+
+A ledger in a file is another ledger on every machine, and two ledgers send every order twice.
+"""
+
+import dagster as dg
+from sqlalchemy.engine import make_url
+
+from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.settings import Settings
+
+_LOCAL_EXECUTORS = frozenset({"in_process", "multiprocess", "multi_or_in_process_executor"})
+
+
+def check_ledger_is_shared(settings: Settings, instance: dg.DagsterInstance, executor: str | None = None) -> None:
+    """Raise ConfigurationError when runs of ``instance``, or steps with ``executor``, may start where the ledger isn't.
+
+    Launchers that are not Dagster's own (Kubernetes, Docker, ECS, Celery) and executors that leave the machine count
+    as elsewhere.
+    """
+    if make_url(settings.ledger_url).get_backend_name() != "sqlite":
+        return
+    if starter := _starter_elsewhere(instance, executor):
+        raise ConfigurationError(
+            f"{starter} starts work on other machines, and the ledger is a file on this one: each machine would have "
+            "its own ledger and send every order again; set XCAPI_LEDGER_URL to a PostgreSQL database that all reach"
+        )
+
+
+def _starter_elsewhere(instance: dg.DagsterInstance, executor: str | None) -> str | None:
+    """The name of what starts work elsewhere, None where all of it starts here."""
+    launcher = type(instance.run_launcher)
+    if launcher.__module__.partition(".")[0] != "dagster":
+        return launcher.__name__
+    return None if executor is None or executor in _LOCAL_EXECUTORS else f"the executor {executor}"
