@@ -112,6 +112,7 @@ class World:
     posts: list[tuple[float, int]] = field(default_factory=list)  # when, and how many conversions
     open: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))  # possibly sent, and when
     ever: set[str] = field(default_factory=set)  # all orders that there ever were
+    accepted: set[str] = field(default_factory=set)  # X said so, and the run that heard it wrote it down
     doubted: set[str] = field(default_factory=set)  # ever in doubt
     released: set[str] = field(default_factory=set)  # an operator wants them sent once more
     stuck: set[str] = field(default_factory=set)  # X's answer contradicted itself: an operator must decide
@@ -301,6 +302,7 @@ class World:
 
     def _check_doubts(self, names: Sequence[str], first_sent_at: float, now: float) -> None:
         for name in names:
+            assert name not in self.accepted, f"I4: {name} was accepted"
             times = self.open[name].values()
             if not times:
                 assert not self.x.taken[name] or name in self.doubted, f"I4: X has {name}"
@@ -333,6 +335,8 @@ class World:
         post, run.last = run.last, None
         if post is None:  # the lease ran out between claim and POST
             return
+        if post.fate == "taken":
+            self.accepted |= set(post.names)
         if post.fate in DOUBTFUL:
             self._doubt(post)
             self.stuck |= set(post.names if post.fate in CONTRADICTORY else ())

@@ -306,11 +306,11 @@ BUGS = (
         (STORY + "a_success_that_contradicts_itself", DELIVER + "a_contradictory_success_is_held_and_halts"),
     ),
     Bug(
-        "redirects are followed",
+        "a redirect is read as an answer",
         (16,),
-        "ads_api/connection.py",
-        "allow_redirects=False",
-        "allow_redirects=True",
+        "ads_api/responses.py",
+        "    if 200 <= status < 300:\n        return _judged_success",
+        "    if 200 <= status < 400:\n        return _judged_success",
         ("tests/faults/test_answers.py::test_fault_28_a_redirect",),
     ),
     Bug(
