@@ -111,6 +111,7 @@ class World:
     runs: int = 0
     posts: list[tuple[float, int]] = field(default_factory=list)  # when, and how many conversions
     open: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))  # possibly sent, and when
+    versions: dict[str, str] = field(default_factory=dict)  # of each order, when it was last sent
     ever: set[str] = field(default_factory=set)  # all orders that there ever were
     accepted: set[str] = field(default_factory=set)  # X said so, and the run that heard it wrote it down
     doubted: set[str] = field(default_factory=set)  # ever in doubt
@@ -293,15 +294,17 @@ class World:
             is_live = other["lease_until"] > now and other["pid"] != NOBODY
             assert not (shared and other["state"] == "accepted"), "I4: accepted before"
             assert not (shared and is_live), "I3: in flight elsewhere"
-        self._check_doubts(names, row["first_sent_at"], now)
+        versions = {each["conversion_id"]: each["value"] for each in sent}
+        self._check_doubts(versions, row["first_sent_at"], now)
         self._check_pixel(sent)
         self._check_limits(run, len(names))
         for name in names:
             self.open[name][request_id] = row["claimed_at"]
+        self.versions |= versions
         return Post(request_id, names)
 
-    def _check_doubts(self, names: Sequence[str], first_sent_at: float, now: float) -> None:
-        for name in names:
+    def _check_doubts(self, versions: dict[str, str], first_sent_at: float, now: float) -> None:
+        for name, version in versions.items():
             assert name not in self.accepted, f"I4: {name} was accepted"
             times = self.open[name].values()
             if not times:
@@ -309,6 +312,7 @@ class World:
                 continue
             assert first_sent_at <= min(times), "I5: it became younger"
             if name not in self.released:
+                assert self.versions[name] == version, f"I6: {name} is another than the one in doubt"
                 assert name not in self.stuck, f"I16: {name} waits for an operator"
                 assert self.policy.on_unknown == "resend", f"I6: {name} is in doubt"
                 assert now - min(times) <= HORIZON, f"I5: {name} was first sent {(now - min(times)) / HOUR:.0f} h ago"
