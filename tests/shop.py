@@ -214,8 +214,7 @@ class Shop:
 
     def files(self) -> Mapping[str, bytes]:
         """The files that the second stage wrote for the partition."""
-        paths = [self.outputs.path(kind, self.key) for kind in _FILES]  # type: ignore[arg-type]
-        return {path.name: path.read_bytes() for path in paths}
+        return {kind: self.outputs.path(kind, self.key).read_bytes() for kind in _FILES}  # type: ignore[arg-type]
 
     @property
     def states(self) -> Counter[str]:
