@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 
+import pyarrow as pa
+
 from xcapi_dagster import demo
 from xcapi_dagster.ads_api.account import AdsAccount
 from xcapi_dagster.ads_api.address import check_api_url, scope_host
@@ -31,17 +33,27 @@ from xcapi_dagster.settings import DEMO_OAUTH, OAUTH_FIELDS, AccountSettings, Se
 from xcapi_dagster.stores import path_of
 from xcapi_dagster.warehouse import Warehouse, open_warehouse
 
-_PATIENCE_WITH_QUESTIONS = (10.0, 30.0)  # seconds, to connect and between two pieces of an answer
+PATIENCE_WITH_QUESTIONS = (10.0, 30.0)  # seconds, to connect and between two pieces of an answer
 _HISTORY_SHARE = 0.8  # of a window, so that today's orders never wait for history
 
 
 def warehouse_of(settings: Settings) -> Warehouse:
     """The orders, after a check that they can be read and have the columns they need."""
+    warehouse = warehouse_unchecked(settings)
+    check_orders(settings, warehouse.describe())
+    return warehouse
+
+
+def warehouse_unchecked(settings: Settings) -> Warehouse:
+    """The orders, whatever columns they have."""
     if settings.demo:
         demo.build_warehouse(settings)
-    warehouse = open_warehouse(settings.warehouse_url, settings.orders, settings.source_timezone)
-    check_columns(warehouse.describe(), unknown_consent_is_set=settings.unknown_consent is not None)
-    return warehouse
+    return open_warehouse(settings.warehouse_url, settings.orders, settings.source_timezone)
+
+
+def check_orders(settings: Settings, columns: pa.Schema) -> None:
+    """Raise ConfigurationError unless orders with these columns can be prepared."""
+    check_columns(columns, unknown_consent_is_set=settings.unknown_consent is not None)
 
 
 def outputs_of(settings: Settings) -> Outputs:
@@ -77,7 +89,7 @@ def terms_of(settings: Settings, *, is_history: bool) -> Terms:
 @contextmanager
 def api_client_of(settings: Settings) -> Iterator[AdsApiClient]:
     """A client of the Ads API; in the demo, of a sandbox that runs as long as the block."""
-    with _api_url_of(settings) as url:
+    with api_url_of(settings) as url:
         yield _client(settings, url)
 
 
@@ -91,11 +103,11 @@ def event_tags_of(settings: AccountSettings) -> Iterator[EventTags]:
 @contextmanager
 def ads_account_of(settings: AccountSettings) -> Iterator[AdsAccount]:
     """The ads account; in the demo, its sandbox's. Needs OAuth 1.0a: a pixel token only sends."""
-    credentials = _oauth(settings)
+    credentials = oauth_of(settings)
     if credentials is None:
         raise ConfigurationError("; ".join(missing_oauth(dict(settings))))
-    with _api_url_of(settings) as url:
-        connection = Connection(url, credentials, timeout=_PATIENCE_WITH_QUESTIONS)
+    with api_url_of(settings) as url:
+        connection = Connection(url, credentials, timeout=PATIENCE_WITH_QUESTIONS)
         yield AdsAccount(connection, settings.api_version, settings.account_id)
 
 
@@ -177,7 +189,8 @@ def _client(settings: Settings, url: str) -> AdsApiClient:
 
 
 @contextmanager
-def _api_url_of(settings: AccountSettings) -> Iterator[str]:
+def api_url_of(settings: AccountSettings) -> Iterator[str]:
+    """The API's address; in the demo, that of a sandbox that runs as long as the block."""
     if settings.api_url is not None:
         yield settings.api_url
         return
@@ -187,14 +200,14 @@ def _api_url_of(settings: AccountSettings) -> Iterator[str]:
 
 
 def _credentials(settings: Settings) -> OAuth1 | PixelToken:
-    if not settings.demo and (oauth := _oauth(settings)):
+    if not settings.demo and (oauth := oauth_of(settings)):
         return oauth
     if settings.pixel_token is None:
         raise ConfigurationError("credentials are missing: set X_ADS_PIXEL_TOKEN or the four OAuth variables")
     return PixelToken(settings.pixel_token.get_secret_value())
 
 
-def _oauth(settings: AccountSettings) -> OAuth1 | None:
+def oauth_of(settings: AccountSettings) -> OAuth1 | None:
     """The four values of OAuth 1.0a, None unless all are there."""
     of_demo = DEMO_OAUTH if settings.demo else {}
     found = [getattr(settings, field) or of_demo.get(field) for field in OAUTH_FIELDS]

@@ -1,0 +1,264 @@
+"""`xcapi doctor` on set-ups that are broken on purpose: each must be named, and nothing else blamed."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from click.testing import Result
+
+from xcapi_dagster.doctor import at_x, examine, here
+from xcapi_dagster.sandbox import (
+    DEMO_ACCESS_TOKEN,
+    DEMO_ACCESS_TOKEN_SECRET,
+    DEMO_ACCOUNT_ID,
+    DEMO_CONSUMER_KEY,
+    DEMO_CONSUMER_SECRET,
+    EventTag,
+    Sandbox,
+    World,
+    one_pixel_world,
+)
+
+CANARIES = ("canary.person@example.com", "4155550142", DEMO_CONSUMER_SECRET, DEMO_ACCESS_TOKEN_SECRET, "pass-word")
+TAGS = (
+    EventTag("opurch1", "nypurch1", "Purchase", "PURCHASE", last_tracked_at=1.7e9),
+    EventTag("osignup", "nysignup", "Sign-up", "SIGN_UP"),
+    EventTag("ogone", "nygone", "Gone", "PURCHASE", deleted=True),
+)
+WORLD = one_pixel_world(DEMO_ACCOUNT_ID, "odemo1", ("opurch1", "osignup", "ogone"), TAGS)
+OAUTH = {
+    "X_ADS_CONSUMER_KEY": DEMO_CONSUMER_KEY,
+    "X_ADS_CONSUMER_SECRET": DEMO_CONSUMER_SECRET,
+    "X_ADS_ACCESS_TOKEN": DEMO_ACCESS_TOKEN,
+    "X_ADS_ACCESS_TOKEN_SECRET": DEMO_ACCESS_TOKEN_SECRET,
+}
+GOOD = f"""
+    SELECT 'order-' || n AS order_id, now() - INTERVAL 1 HOUR - n * INTERVAL 1 MINUTE AS ordered_at, 1.0 AS value,
+           'USD' AS currency, true AS consent, '{CANARIES[0]}' AS email, '+1{CANARIES[1]}' AS phone
+    FROM range(10) AS t(n)
+"""
+
+Doctor = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    with Sandbox(getattr(request, "param", WORLD)) as sandbox:
+        yield sandbox
+
+
+def shop(folder: Path, orders: str) -> None:
+    with duckdb.connect(str(folder / "shop.duckdb")) as connection:
+        connection.execute(f"CREATE OR REPLACE TABLE orders AS {orders}")
+
+
+@pytest.fixture
+def doctor(
+    tmp_path: Path,
+    environ: dict[str, str],
+    sandbox: Sandbox,
+    xcapi: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Doctor:
+    """A good set-up, with these changes; returns the findings by check, after a look for canaries."""
+    shop(tmp_path, GOOD)
+
+    def run(expected_status: int, **changes: str | None) -> dict[str, Any]:
+        for name, value in (OAUTH | {"X_ADS_API_URL": sandbox.url} | changes).items():
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
+        done = xcapi("doctor", "--json")
+        findings = json.loads(done.stdout)
+        shown = done.stdout + done.stderr + xcapi("doctor").output
+        assert [canary for canary in CANARIES if canary in shown] == []
+        assert sandbox.received == []
+        assert done.exit_code == expected_status, done.stdout
+        assert {finding["check"] for finding in findings} == {"settings", *here.CHECKS, *at_x.CHECKS}
+        assert all(finding["mend"] or finding["status"] != "broken" or finding["message"] for finding in findings)
+        return {finding["check"]: finding for finding in findings}
+
+    return run
+
+
+def unlike_ok(findings: dict[str, Any]) -> dict[str, str]:
+    return {check: finding["status"] for check, finding in findings.items() if finding["status"] != "ok"}
+
+
+def test_a_good_set_up_is_ok_and_nothing_is_created(doctor: Doctor, tmp_path: Path) -> None:
+    findings = doctor(0)
+    assert unlike_ok(findings) == {}
+    assert findings["orders"]["message"].endswith("today") or "yesterday" in findings["orders"]["message"]
+    assert findings["role"]["message"] == "user 1 is AD_MANAGER"
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken", "named"),
+    [
+        ({"X_ADS_EVENT_ID": "onone"}, "event tags", "no event tag of ads account 18ce55demo0 has it"),
+        ({"X_ADS_EVENT_ID": "ogone"}, "event tags", "was deleted"),
+        ({"X_ADS_EVENT_ID": "odemo1"}, "pixel", "X_ADS_EVENT_ID is the pixel's own id"),
+        ({"X_ADS_PIXEL_ID": "osignup"}, "pixel", "osignup is the id of an event tag"),
+        ({"X_ADS_ACCOUNT_ID": "18ce55other"}, "role", "ads account"),
+        ({"X_ADS_API_VERSION": "11"}, "version", "X has no version 11"),
+        ({"X_ADS_CONSUMER_SECRET": "wrong"}, "role", "401"),
+        ({"XCAPI_ORDERS": "nothing"}, "warehouse", "the warehouse has no table nothing"),
+        ({"XCAPI_WAREHOUSE_URL": "duckdb:////nowhere/shop.duckdb"}, "warehouse", "does not exist"),
+        ({"XCAPI_OUTPUT_URL": "/proc/nowhere"}, "output", "cannot be written"),
+        ({"XCAPI_LEDGER_URL": "sqlite:////proc/ledger.db"}, "ledger", "XCAPI_LEDGER_URL"),
+        ({"XCAPI_LEDGER_URL": "postgresql://u:pass-word@127.0.0.1:1/x"}, "ledger", "cannot be reached"),
+        ({"X_ADS_PIXEL_TOKEN": DEMO_ACCESS_TOKEN}, "credentials", "X_ADS_PIXEL_TOKEN"),
+    ],
+)
+def test_a_wrong_setting_is_named(doctor: Doctor, changes: dict[str, str], broken: str, named: str) -> None:
+    """The check that it breaks is broken, and everything that does not depend on it was looked at."""
+    findings = doctor(2, **changes)
+    assert findings[broken]["status"] == "broken"
+    assert named in findings[broken]["message"]
+    others = {check: status for check, status in unlike_ok(findings).items() if check != broken}
+    assert set(others.values()) <= {"not checked", "warning"} or broken == "pixel" or "VERSION" in str(changes)
+
+
+def test_what_is_missing_is_named_and_stops_the_rest(doctor: Doctor) -> None:
+    findings = doctor(2, X_ADS_PIXEL_ID=None, XCAPI_PIXEL_ALSO_FIRES=None)
+    assert "XCAPI_PIXEL_ALSO_FIRES, X_ADS_PIXEL_ID" in findings["settings"]["message"]
+    assert {finding["status"] for check, finding in findings.items() if check != "settings"} == {"not checked"}
+
+
+@pytest.mark.parametrize(
+    ("orders", "broken", "named"),
+    [
+        ("SELECT 1 AS order_id, true AS consent, 'x' AS email", "columns", "no column ordered_at"),
+        ("SELECT 1 AS order_id, 5 AS ordered_at, true AS consent, 'x' AS email", "columns", "which is no time"),
+        ("SELECT 1 AS order_id, now() AS ordered_at, 'x' AS email", "columns", "gives no column consent"),
+        ("SELECT 1 AS order_id, now() AS ordered_at, true AS consent", "columns", "none of them tells X whose order"),
+    ],
+)
+def test_a_wrong_query_is_named(doctor: Doctor, tmp_path: Path, orders: str, broken: str, named: str) -> None:
+    shop(tmp_path, orders)
+    findings = doctor(2)
+    assert named in findings[broken]["message"]
+    assert unlike_ok(findings) == {broken: "broken"} | dict.fromkeys(
+        ("time zone", "orders", "identifiers"), "not checked"
+    )
+
+
+@pytest.mark.parametrize(
+    ("orders", "warned", "named"),
+    [
+        (f"{GOOD} UNION ALL SELECT 'x', NULL, 1.0, 'USD', true, 'a@b.example', NULL", "orders", "1 have no ordered_at"),
+        (GOOD.replace("now()", "now() - INTERVAL 20 DAY"), "orders", "there is nothing to send"),
+        (GOOD.replace("'USD'", "'EURO'"), "identifiers", "10 invalid_currency"),
+        (GOOD.replace("true", "false"), "identifiers", "10 consent_denied"),
+    ],
+)
+def test_orders_that_will_not_arrive_are_a_warning(
+    doctor: Doctor, tmp_path: Path, orders: str, warned: str, named: str
+) -> None:
+    shop(tmp_path, orders)
+    findings = doctor(0)
+    assert named in findings[warned]["message"]
+    assert unlike_ok(findings) == {warned: "warning"}
+
+
+def world_with(**app: bool) -> World:
+    return replace(WORLD, applications=tuple(replace(each, **app) for each in WORLD.applications))
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "role", "status"),
+    [
+        (world_with(conversions_only=True), "warning", 0),
+    ],
+    indirect=["sandbox"],
+    ids=["conversions only"],
+)
+def test_an_app_that_may_not_read(doctor: Doctor, role: str, status: int) -> None:
+    """“Conversion only” is enough for sending."""
+    assert doctor(status)["role"]["status"] == role
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "named"),
+    [
+        (replace(WORLD, roles={"1": {DEMO_ACCOUNT_ID: frozenset({"ANALYST"})}}), "which may not send"),
+        (replace(WORLD, access_tokens=tuple(replace(each, revoked=True) for each in WORLD.access_tokens)), "401"),
+    ],
+    indirect=["sandbox"],
+    ids=["analyst", "revoked"],
+)
+def test_a_user_who_may_not_send(doctor: Doctor, named: str) -> None:
+    findings = doctor(2)
+    assert findings["role"]["status"] == "broken"
+    assert named in findings["role"]["message"]
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(-900, "broken"), (900, "broken"), (60, "warning"), (2, "ok")])
+def test_a_clock_that_is_wrong_is_told_in_seconds(doctor: Doctor, seconds: int, status: str) -> None:
+    """X's answers say when they were made; the other questions are signed with the right time."""
+    doctor(0)
+    findings = {each.check: each for each in examine(os.environ, "purchases", clock=lambda: time.time() + seconds)}
+    assert findings["clock"].status == status
+    told = re.search("([0-9]+) s (behind|ahead)", findings["clock"].message)
+    if status != "ok":
+        assert told
+        assert abs(int(told[1]) - abs(seconds)) <= 2
+        assert told[2] == ("behind" if seconds < 0 else "ahead")
+    assert findings["role"].status == "ok"
+
+
+def test_a_network_that_is_down_may_pass(doctor: Doctor) -> None:
+    findings = doctor(1, X_ADS_API_URL="http://127.0.0.1:1")
+    assert unlike_ok(findings) == {"X": "broken"} | dict.fromkeys(at_x.CHECKS[2:], "not checked")
+
+
+@pytest.mark.parametrize(
+    ("answer", "named", "status"),
+    [
+        ({"status": 200, "body": "<html>Welcome</html>"}, "X_ADS_API_URL", 2),
+        ({"status": 503}, "503", 1),
+        ({"status": 302, "headers": {"location": "https://elsewhere.example"}}, "302", 2),
+    ],
+)
+def test_an_answer_that_is_none_of_xs(
+    doctor: Doctor, sandbox: Sandbox, answer: dict[str, Any], named: str, status: int
+) -> None:
+    sandbox.script([{"match": {"next": 99}, "do": answer}])
+    findings = doctor(status)
+    assert findings["X"]["status"] == "broken"
+    assert named in findings["X"]["message"] + str(findings["X"]["mend"])
+
+
+def test_a_pixel_token_alone_leaves_the_rest_unknown(doctor: Doctor) -> None:
+    findings = doctor(0, **dict.fromkeys(OAUTH))
+    assert unlike_ok(findings) == dict.fromkeys(at_x.CHECKS[4:], "warning")
+
+
+def test_a_warning_of_xs_is_told(doctor: Doctor, sandbox: Sandbox) -> None:
+    sandbox.script([{"match": {"next": 99}, "do": {"headers": {"x-api-warn": "version 12 will be removed"}}}])
+    assert unlike_ok(doctor(0)) == {"version": "warning"}
+
+
+def test_a_ledger_in_a_file_with_runs_elsewhere(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dagster").mkdir()
+    launcher = {"module": "dagster_celery.launcher", "class": "CeleryRunLauncher"}
+    (tmp_path / "dagster" / "dagster.yaml").write_text(json.dumps({"run_launcher": launcher}))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    assert "CeleryRunLauncher" in doctor(2)["run launcher"]["message"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_ledger_that_cannot_be_written(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "ledger").mkdir(mode=0o500)
+    assert doctor(2, XCAPI_LEDGER_URL=f"sqlite:///{tmp_path}/ledger/ledger.db")["ledger"]["status"] == "broken"

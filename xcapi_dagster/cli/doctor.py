@@ -1,0 +1,45 @@
+"""`xcapi doctor`."""
+
+import json
+import os
+import sys
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from xcapi_dagster.cli.operator import instance_option, plain
+from xcapi_dagster.doctor import Finding, examine, exit_status
+
+_COLORS = {"ok": "green", "warning": "yellow", "broken": "red", "not checked": "dim"}
+
+
+@click.command()
+@instance_option
+@click.option("--json", "as_json", is_flag=True, help="Print an array of objects.")
+def doctor(name: str, *, as_json: bool) -> None:
+    """Look for what would keep conversions from arriving, and say how to mend it. Nothing is sent.
+
+    Exit status 0: nothing is broken, though there may be warnings; 1: something is that may pass by itself, as an
+    outage does; 2: somebody must mend something.
+    """
+    findings = list(examine(os.environ, name))
+    if as_json:
+        told = [{"check": f.check, "status": f.status, "message": f.message, "mend": f.mend or None} for f in findings]
+        click.echo(json.dumps(told, indent=2))
+    else:
+        console = Console()
+        console.print(_table(findings), width=console.width if console.is_terminal else max(console.width, 140))
+    sys.exit(exit_status(findings))
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for finding in findings:
+        told = escape(plain(finding.message)) + (
+            f"\n[bold]→[/bold] {escape(plain(finding.mend))}" if finding.mend else ""
+        )
+        color = _COLORS[finding.status]
+        table.add_row(f"[{color}]{finding.status}[/{color}]", finding.check, told)
+    return table

@@ -1,0 +1,40 @@
+"""What would keep conversions from arriving, found before the first is sent.
+
+`here` looks at this side: settings, warehouse, ledger, files. `at_x` asks X, which sends no conversion. Each check
+stands alone, so that one broken thing hides no other; what cannot be looked at because of another says so.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from xcapi_dagster.doctor import at_x, here
+from xcapi_dagster.doctor.finding import Finding, Status
+from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.settings import from_environment
+
+__all__ = ["Finding", "Status", "examine", "exit_status"]
+
+
+def examine(environ: Mapping[str, str], name: str, *, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
+    """A finding for each check of the instance ``name``, as each is made. Nothing is sent, claimed or created.
+
+    ``clock`` gives this machine's time in Unix seconds, to be compared with X's.
+    """
+    try:
+        settings = from_environment(environ, name=name)
+    except ConfigurationError as error:
+        yield Finding("settings", "broken", str(error), "set or correct what is named: README, “Settings”")
+        for check in (*here.CHECKS, *at_x.CHECKS):
+            yield Finding(check, "not checked", "the settings come first")
+        return
+    yield Finding("settings", "ok", "these are the demo's" if settings.demo else "all that is needed, and well-formed")
+    yield from here.examine(settings)
+    yield from at_x.examine(settings, clock)
+
+
+def exit_status(findings: list[Finding]) -> int:
+    """0: nothing is broken; 1: something is that may pass by itself, such as an outage; 2: somebody must mend it."""
+    broken = [finding for finding in findings if finding.status == "broken"]
+    if not broken:
+        return 0
+    return 1 if all(finding.may_pass for finding in broken) else 2
