@@ -9,13 +9,9 @@ from sqlalchemy.engine import make_url
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.settings import Settings
 
+# Dagster's own; the last is that of `execute_in_process`, and so of `xcapi sync`.
 _LOCAL_EXECUTORS = frozenset(
-    {
-        "in_process",
-        "multiprocess",
-        "multi_or_in_process_executor",
-        "execute_in_process_executor",
-    }  # the last is `sync`'s
+    {"in_process", "multiprocess", "multi_or_in_process_executor", "execute_in_process_executor"}
 )
 
 

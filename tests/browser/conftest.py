@@ -19,7 +19,7 @@ _PATIENCE = 60_000  # milliseconds: the machine may be busy
 expect.set_options(timeout=_PATIENCE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright runs, an event loop does, which Dagster's own runs do not bear
 def browser() -> Iterator[Browser]:
     """Debian's Chromium. `dev.py test` installs it where apt-get can; elsewhere these tests are skipped, not in CI."""
     program = shutil.which("chromium")

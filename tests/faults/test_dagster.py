@@ -218,14 +218,20 @@ def dagster(shop: Shop) -> Iterator[Dagster]:
     command = [sys.executable, "-m", "dagster", "dev", "-m", "shop_definitions", "-h", "127.0.0.1", "-p", str(port)]
     environ = shop.environ | {"DAGSTER_HOME": str(home)}
     with (shop.folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environ, cwd=shop.folder, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, env=environ, cwd=shop.folder, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         dagster = Dagster(port)
         until(lambda: process.poll() is not None or dagster.is_up(), "Dagster does not start")
         yield dagster
     finally:
-        process.send_signal(signal.SIGINT)  # it ends its services
-        process.wait(PATIENCE_SECONDS)
+        process.send_signal(signal.SIGINT)  # it ends its services, unless this very process ignores the signal
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @pytest.fixture(scope="module")
