@@ -55,6 +55,19 @@ def test_an_instance_is_five_keys_and_two_schedules() -> None:
     assert {schedule.default_status for schedule in schedules} == {dg.DefaultScheduleStatus.STOPPED}
 
 
+def test_a_dry_run_tells_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's first day, in Dagster: the numbers that the command line says, and no file of the instance."""
+    monkeypatch.setenv("XCAPI_HOME", str(tmp_path))
+    job = definitions().resolve_job_def("purchases_dry_run")
+    result = job.execute_in_process(partition_key="2026-10-20")
+    (event,) = (each for each in result.all_events if each.is_successful_output)
+    metadata = {name: value.value for name, value in event.step_output_data.metadata.items()}
+    assert (metadata["read"], metadata["would_send"], metadata["requests"]) == (331, 325, 1)
+    shown = [value for each in metadata["first_conversion"]["identifiers"] for value in each.values()]
+    assert all(len(value) == 7 for value in shown)
+    assert [path.name for path in tmp_path.iterdir()] == ["warehouse.duckdb"]
+
+
 @pytest.mark.usefixtures("environ")
 def test_the_daily_job_leaves_the_event_tags_alone() -> None:
     """Partitions are one job, what X says about event tags is another."""

@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from xcapi_dagster.assets import build_x_conversions_assets
+from xcapi_dagster.dry_run import build_dry_run_job
 from xcapi_dagster.schedules import CRON, LOOK_BACK, build_daily_schedule, build_event_tags_schedule
 from xcapi_dagster.settings import Settings, from_environment
 
@@ -81,7 +82,7 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
         return from_environment(os.environ, prefix=self.prefix, **given)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
-        """The instance's assets, checks and schedules."""
+        """The instance's assets, checks, schedules and dry run."""
         settings = self.settings()
         partitions_def = _PARTITIONS[self.partitions](
             start_date=datetime.combine(settings.start_date, time.min), timezone=settings.timezone
@@ -99,4 +100,5 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
             build_daily_schedule(self.name, daily, partitions_def, cron=self.cron, look_back=self.look_back),
             build_event_tags_schedule(self.name, event_tags, settings.timezone),
         ]
-        return dg.Definitions(assets=assets, schedules=schedules)
+        jobs = [build_dry_run_job(settings, partitions_def)]
+        return dg.Definitions(assets=assets, schedules=schedules, jobs=jobs)

@@ -26,6 +26,7 @@ from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.safeguards import Destination, admit, admit_none
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.delivery.throttle import Limits
+from xcapi_dagster.delivery.view import LedgerView
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.outputs import Outputs, check_folder, check_output_url
 from xcapi_dagster.partitions.stamp import read_stamp
@@ -127,6 +128,22 @@ def operators_ledger_of(settings: Settings) -> Ledger:
     return _ledger(settings, Database(settings.ledger_url), run_id="operator")
 
 
+def ledger_view_of(settings: Settings) -> LedgerView:
+    """What the ledger knows of this instance's pixel now; nothing is written. Raises what `ledger_of` does."""
+    destination, stamps = destination_of(settings), stamps_of_files(settings)
+    if not is_there(settings.ledger_url):
+        admit_none(stamps)
+        return LedgerView(destination.scope)
+    with closing(Database(settings.ledger_url)) as database:
+        admit(database, destination, stamps, remember=False)
+        return LedgerView.of(database, destination.scope)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The ads account's limits."""
+    return Limits(events=settings.events_per_15_min, requests=settings.requests_per_min)
+
+
 def destination_of(settings: Settings) -> Destination:
     """Where the instance sends."""
     host = scope_host(settings.api_url or "http://127.0.0.1")
@@ -147,7 +164,7 @@ def _ledger(settings: Settings, database: Database, run_id: str) -> Ledger:
         account=f"{destination.host}|{settings.account_id}",
         scope=destination.scope,
         run_id=run_id,
-        limits=Limits(events=settings.events_per_15_min, requests=settings.requests_per_min),
+        limits=limits_of(settings),
     )
 
 

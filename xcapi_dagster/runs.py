@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from xcapi_dagster.delivery.lease import is_gone, this_process
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.event_tags import INSTANCE_TAG, WANTED, wanted_event_tags
 from xcapi_dagster.metadata import WITHOUT_TIME
+from xcapi_dagster.partitions import Partition
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.settings import Settings
 
@@ -81,6 +83,12 @@ class Project:
         if existing.index(first) > existing.index(last):
             raise ConfigurationError(f"--from {first} is after --to {last}")
         return existing[existing.index(first) : existing.index(last) + 1]
+
+    def windows(self, partitions: Sequence[str]) -> list[Partition]:
+        """The windows of these partitions."""
+        assert isinstance(self._partitions, dg.TimeWindowPartitionsDefinition)  # noqa: S101 - of `build_x_conversions_assets`
+        found = [(key, self._partitions.time_window_for_partition_key(key)) for key in partitions]
+        return [Partition(key, window.start.astimezone(UTC), window.end.astimezone(UTC)) for key, window in found]
 
     def materialize(self, partitions: Sequence[str], instance: dg.DagsterInstance) -> Ran:
         """Run the instance's assets for ``partitions``, which follow one another, in one run."""

@@ -17,6 +17,7 @@ _MODULES: Mapping[str, str] = {
     "auth": "auth",
     "demo": "demo",
     "sync": "sync",
+    "plan": "plan",
     "doctor": "doctor",
     "report": "report",
     "held": "held",

@@ -6,6 +6,7 @@ import sys
 import click
 
 from xcapi_dagster import resources
+from xcapi_dagster.cli.forecasts import forecasts, tell_dry_run
 from xcapi_dagster.cli.outcomes import run, tell, told
 from xcapi_dagster.machines import check_ledger_is_shared
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project, dagster_instance
@@ -19,9 +20,12 @@ _PARTITIONS_PER_RUN = 30
 @click.option("--from", "first", metavar="KEY", help="The first of several partitions.")
 @click.option("--to", "last", metavar="KEY", help="The last of several partitions.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each partition.")
+@click.option("--dry-run", is_flag=True, help="Do everything but the claim and the POST, and keep nothing of it.")
 @click.option("-m", "--module", default=BUNDLED_PROJECT, show_default=True, help="Your module of Dagster definitions.")
 @click.option("--name", default="purchases", show_default=True, help="The component instance.")
-def sync(key: str | None, first: str | None, last: str | None, *, as_json: bool, module: str, name: str) -> None:
+def sync(
+    key: str | None, first: str | None, last: str | None, *, as_json: bool, dry_run: bool, module: str, name: str
+) -> None:
     """Send what is new in some partitions, and write down what became of each order."""
     if (key is None) == (first is None or last is None) or (key is not None and (first or last)):
         raise click.UsageError("give --partition, or --from and --to")
@@ -31,6 +35,9 @@ def sync(key: str | None, first: str | None, last: str | None, *, as_json: bool,
     project = Project(module, name)
     partitions = project.partitions(first or str(key), last or str(key))
     resources.check(settings)
+    if dry_run:
+        tell_dry_run(list(forecasts(settings, project.windows(partitions))), settings, as_json=as_json)
+        return
     with dagster_instance(settings) as instance:
         check_ledger_is_shared(settings, instance)
         outcomes = run(project, partitions, instance, per_run=_PARTITIONS_PER_RUN)

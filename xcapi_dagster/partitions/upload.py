@@ -5,7 +5,7 @@ whenever, they are the same, and they can be written without sending.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,20 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from upath import UPath
 
-from xcapi_dagster.conversions.payload import Events, to_events
 from xcapi_dagster.conversions.schema import REJECTION_REPORT, UPLOAD_RESULTS
-from xcapi_dagster.delivery.batch import Chunk
 from xcapi_dagster.delivery.database import Stamp
 from xcapi_dagster.delivery.deliver import Delivery
 from xcapi_dagster.delivery.doubt import hold_what_changed
-from xcapi_dagster.delivery.keys import Keys
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, Standing, Standings, standings
 from xcapi_dagster.errors import LedgerError, XConversionsError
-from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
+from xcapi_dagster.outputs import Outputs, parquet_writer
+from xcapi_dagster.partitions.chunks import chunks, keys_of, row_groups, versions
 from xcapi_dagster.partitions.prepare import Prepared
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.reports.counts import Counts
@@ -58,8 +55,8 @@ def upload_partition(key: str, ledger: Ledger, delivery: Delivery, policy: Polic
     """
     try:
         if not delivery.halted:
-            hold_what_changed(ledger, key, _chunks(key, ledger, outputs), policy)
-            delivery.deliver(key, _chunks(key, ledger, outputs))
+            hold_what_changed(ledger, key, chunks(outputs.path("conversions", key), ledger), policy)
+            delivery.deliver(key, chunks(outputs.path("conversions", key), ledger))
     except LedgerError:
         with suppress(XConversionsError):  # the first error says more
             write_stamp(outputs, ledger.latest_stamp())  # a ledger that has forgotten some of it is found out
@@ -122,11 +119,11 @@ class _Part(NamedTuple):
 
 
 def _parts(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, now: float) -> Iterator[_Part]:
-    for rejections in _row_groups(outputs.path("invalid", key)):
+    for rejections in row_groups(outputs.path("invalid", key)):
         yield _unsent(rejections, ledger)
-    for conversions in _row_groups(outputs.path("conversions", key), columns=list(_COLUMNS_OF_RESULTS)):
-        keys = _keys(ledger, conversions)
-        known = standings(ledger.memory, keys, *_versions(conversions), policy, now)
+    for conversions in row_groups(outputs.path("conversions", key), columns=list(_COLUMNS_OF_RESULTS)):
+        keys = keys_of(ledger, conversions)
+        known = standings(ledger.memory, keys, *versions(conversions), policy, now)
         told = outcomes(ledger.memory, keys, known, ledger.run_id)
         results, report = upload_results(conversions, told), delivery_rejections(conversions, told)
         yield _Part(results, report, np.arange(len(report)), results, counts_of(results, told))
@@ -139,7 +136,7 @@ def _unsent(rejections: pa.Table, ledger: Ledger) -> _Part:
     results = UPLOAD_RESULTS.empty_table()
     doubtful = _in_doubt(orders, ledger)
     if len(doubtful):
-        keys = _keys(ledger, doubtful)
+        keys = keys_of(ledger, doubtful)
         held = Standings(np.full(len(keys), Standing.HELD, np.uint8), ledger.memory.look_up(keys))
         told = outcomes(ledger.memory, keys, held, ledger.run_id)
         results = upload_results(doubtful, told)
@@ -156,35 +153,5 @@ def _in_doubt(orders: pa.Table, ledger: Ledger) -> pa.Table:
     """Those orders of which nobody knows whether X counts them: without its ids none can have been sent."""
     has_key = pc.and_(orders["event_id"].is_valid(), orders["conversion_id"].is_valid())
     unsent = orders.filter(pc.and_(has_key, pc.is_in(orders["state"], pa.array(["invalid", "suppressed"]))))
-    known = ledger.memory.look_up(_keys(ledger, unsent))
+    known = ledger.memory.look_up(keys_of(ledger, unsent))
     return unsent.filter(pa.array(ledger.memory.are(known.requests, "unknown", "held")))
-
-
-def _chunks(key: str, ledger: Ledger, outputs: Outputs) -> Iterator[Chunk]:
-    """The partition's conversions as delivery takes them."""
-    for conversions in _row_groups(outputs.path("conversions", key)):
-        fingerprints, times = _versions(conversions)
-        yield Chunk(
-            keys=_keys(ledger, conversions), fingerprints=fingerprints, times=times, render=_renderer(conversions)
-        )
-
-
-def _renderer(conversions: pa.Table) -> Callable[[NDArray[np.intp]], Events]:
-    return lambda positions: to_events(
-        conversions if len(positions) == len(conversions) else conversions.take(pa.array(positions))
-    )
-
-
-def _row_groups(path: UPath, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    with parquet_file(path) as parquet:
-        for group in range(parquet.num_row_groups):
-            yield parquet.read_row_group(group, columns=columns)
-
-
-def _versions(conversions: pa.Table) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Fingerprints and times, in milliseconds since 1970."""
-    return conversions["fingerprint"].to_numpy(), conversions["conversion_time"].cast(pa.int64()).to_numpy()
-
-
-def _keys(ledger: Ledger, conversions: pa.Table) -> Keys:
-    return ledger.keys(conversions["event_id"].to_pylist(), conversions["conversion_id"].to_pylist())

@@ -1,0 +1,118 @@
+"""`xcapi plan` and `xcapi sync --dry-run`: what they say is what then happens, and they leave no trace."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from xcapi_dagster.delivery.throttle import Limits
+from xcapi_dagster.partitions.forecast import seconds_at
+from xcapi_dagster.sandbox import Sandbox
+
+CANARIES = ("canary.person@example.com", "4155550142")
+COUNTS = ("read", "invalid", "suppressed", "duplicate", "already_accepted", "changed", "rejected", "held", "too_late")
+
+Xcapi = Callable[..., Any]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def xcapi(tmp_path: Path, environ: dict[str, str], sandbox: Sandbox) -> Xcapi:
+    """Two days of 1,100 orders, some of them bad; runs a command in a process of its own and reads its JSON."""
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute(f"""
+            CREATE TABLE orders AS
+            SELECT 'order-' || (n - (n % 100 = 7)::INT) AS order_id,
+                   TIMESTAMPTZ '2026-11-01 00:00:00+00' + n * INTERVAL 75 SECOND AS ordered_at,
+                   CASE WHEN n % 50 <> 3 THEN '{CANARIES[0]}' END AS email, n % 40 <> 1 AS consent, 5 AS value,
+                   CASE WHEN n % 60 <> 2 THEN 'USD' END AS currency, '+1{CANARIES[1]}' AS phone
+            FROM range(2200) AS t(n)
+        """)
+    variables = {
+        **{name: os.environ[name] for name in ("PATH",)},
+        **environ,
+        "X_ADS_API_URL": sandbox.url,
+        "XCAPI_START_DATE": "2026-11-01",
+        "HOME": str(tmp_path),
+    }
+
+    def run(*words: str) -> Any:
+        command = [sys.executable, "-m", "xcapi_dagster.cli", *words]
+        done = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 1), done.stderr
+        assert [canary for canary in CANARIES if canary in done.stdout + done.stderr] == []
+        return done.stdout
+
+    return run
+
+
+def told(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+@pytest.mark.slow
+def test_what_is_planned_is_what_happens(xcapi: Xcapi, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Before and after a sync; the plan and the dry run send nothing and leave no file."""
+    days = ("--from", "2026-11-01", "--to", "2026-11-02")
+    plan = json.loads(xcapi("plan", *days, "--click-window", "1", "--json"))
+    dry = told(xcapi("sync", *days, "--dry-run", "--json"))
+    assert not (tmp_path / "home" / "ledger").exists()
+    assert not (tmp_path / "home" / "output").exists()
+    assert sandbox.received == []
+
+    synced = told(xcapi("sync", *days, "--json"))
+    assert [[each[name] for name in COUNTS] for each in plan["partitions"]] == [
+        [each[name] for name in COUNTS] for each in synced
+    ]
+    for forecasts in (plan["partitions"], dry):
+        assert [(each["would_send"], each["requests"]) for each in forecasts] == [
+            (each["accepted"], each["requests"]) for each in synced
+        ]
+    assert plan["total"]["would_send"] == len(sandbox.received)
+    assert plan["total"]["past_click_window"] == plan["total"]["would_send"]
+    assert plan["ledger_bytes"] == 25 * len(sandbox.received)
+
+    after = told(xcapi("sync", *days, "--dry-run", "--json"))
+    assert [(each["would_send"], each["requests"], each["first_conversion"]) for each in after] == [(0, 0, None)] * 2
+    assert [each["already_accepted"] for each in after] == [each["accepted"] for each in synced]
+
+
+@pytest.mark.slow
+def test_the_first_payload_shows_no_identifier(xcapi: Xcapi) -> None:
+    """Six characters of each, and the rest of the conversion as it would be sent."""
+    (dry,) = told(xcapi("sync", "--partition", "2026-11-01", "--dry-run", "--json"))
+    identifiers = dry["first_conversion"]["identifiers"]
+    assert [re.fullmatch("[0-9a-f]{6}…", value) is not None for each in identifiers for value in each.values()] == [
+        True,
+        True,
+    ]
+    assert dry["first_conversion"]["conversion_id"] == "order-0"
+    assert "Nothing was sent, claimed or written." in xcapi("sync", "--partition", "2026-11-01", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("conversions", "requests", "seconds"),
+    [
+        (0, 0, 0),
+        (60_000, 120, 0),
+        (60_001, 121, 900),
+        (5_000_000, 10_000, 83 * 900),  # 83 full windows of 60,000 come before the last one
+        (400, 400, 0),
+        (401, 401, 60),
+    ],
+)
+def test_the_time_that_the_limits_leave(conversions: int, requests: int, seconds: float) -> None:
+    """60,000 events in 15 minutes, 400 requests a minute: what fits into the first window is sent at once."""
+    assert seconds_at(Limits(events=60_000, requests=400), conversions, requests) == seconds

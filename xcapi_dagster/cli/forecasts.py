@@ -1,0 +1,82 @@
+"""What runs would do, for people or for programs: the dry run and the plan."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from xcapi_dagster import resources
+from xcapi_dagster.delivery.throttle import Limits
+from xcapi_dagster.partitions import Partition
+from xcapi_dagster.partitions.forecast import Forecast, Terms, forecast, seconds_at
+from xcapi_dagster.settings import Settings
+
+_NOT_COUNTS = ("partition", "first_conversion")
+
+
+def forecasts(
+    settings: Settings, partitions: Sequence[Partition], click_window: timedelta | None = None
+) -> Iterator[Forecast]:
+    """What a run of each partition would do now. Nothing is sent, claimed or written."""
+    now = datetime.now(UTC)
+    warehouse, rules = resources.warehouse_of(settings), resources.rules_of(settings, now)
+    policy = resources.terms_of(settings, is_history=False).policy
+    terms = Terms(resources.ledger_view_of(settings), policy, now.timestamp(), click_window)
+    for partition in partitions:
+        yield forecast(partition, warehouse, rules, terms)
+
+
+def tell_dry_run(found: Sequence[Forecast], settings: Settings, *, as_json: bool) -> None:
+    """Print what the runs would do, and the first payload."""
+    limits = resources.limits_of(settings)
+    if as_json:
+        for each in found:
+            seconds = seconds_at(limits, each.would_send, each.requests)
+            click.echo(json.dumps(each.as_dict() | {"seconds": seconds}))
+        return
+    print_table(found, "What a run would do")
+    total = total_of(found)
+    click.echo(
+        f"{total['would_send']:,} conversions in {total['requests']:,} requests: {duration(limits, total)} at "
+        f"{settings.events_per_15_min:,} events in 15 minutes and {settings.requests_per_min:,} requests a minute."
+    )
+    if first := next((each.first_conversion for each in found if each.first_conversion), None):
+        click.echo("The first of them, its identifiers cut short:")
+        click.echo(json.dumps(first, indent=2, ensure_ascii=True))
+    click.echo("Nothing was sent, claimed or written.")
+
+
+def total_of(found: Sequence[Forecast]) -> dict[str, int]:
+    """The sums of all counts."""
+    counts = [{name: value or 0 for name, value in _counts(each).items()} for each in found]
+    return {name: sum(each[name] for each in counts) for name in _counts(Forecast(partition=""))}
+
+
+def duration(limits: Limits, total: Mapping[str, int]) -> str:
+    """How long all would take at least, for people."""
+    seconds = seconds_at(limits, total["would_send"], total["requests"])
+    return "at once" if seconds == 0 else f"at least {timedelta(seconds=round(seconds))}"
+
+
+def print_table(found: Sequence[Forecast], title: str) -> None:
+    """One row for each partition and a sum; columns in which nothing is counted anywhere are left out."""
+    total = total_of(found)
+    shown = [name for name, count in total.items() if count or name in ("read", "would_send", "requests")]
+    table = Table(title=title)
+    table.add_column("partition", no_wrap=True)
+    for name in shown:
+        table.add_column(name.replace("_", " "), justify="right")
+    for each in found:
+        table.add_row(each.partition, *(f"{_counts(each)[name] or 0:,}" for name in shown))
+    table.add_section()
+    table.add_row("all", *(f"{total[name]:,}" for name in shown), style="bold")
+    console = Console()
+    console.print(table, width=console.width if console.is_terminal else max(console.width, 160))
+
+
+def _counts(each: Forecast) -> dict[str, Any]:
+    return {name: value for name, value in each.as_dict().items() if name not in _NOT_COUNTS}

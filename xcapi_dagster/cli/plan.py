@@ -1,0 +1,105 @@
+"""`xcapi plan`."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import click
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from xcapi_dagster import resources
+from xcapi_dagster.ads_api.tag_plan import of_id
+from xcapi_dagster.cli.forecasts import forecasts, print_table, total_of
+from xcapi_dagster.contract import (
+    EVENTS_PER_WINDOW,
+    EVENTS_PER_WINDOW_MAX,
+    REQUESTS_PER_MINUTE,
+    REQUESTS_PER_MINUTE_MAX,
+    short_event_id,
+)
+from xcapi_dagster.delivery.throttle import Limits
+from xcapi_dagster.errors import AdsApiError, ConfigurationError
+from xcapi_dagster.partitions.forecast import Forecast, seconds_at
+from xcapi_dagster.runs import BUNDLED_PROJECT, Project
+from xcapi_dagster.settings import Settings, from_environment
+
+_LEDGER_BYTES = 25  # for a conversion, measured with 5,000,000 of them in requests of 500
+_EVENTS_WINDOW = Limits(1, 1).window
+
+
+@click.command()
+@click.option("--from", "first", metavar="KEY", required=True, help="The first partition.")
+@click.option("--to", "last", metavar="KEY", required=True, help="The last partition.")
+@click.option("--click-window", type=click.IntRange(1, 365), metavar="DAYS", help="Instead of the event tag's.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option("-m", "--module", default=BUNDLED_PROJECT, show_default=True, help="Your module of Dagster definitions.")
+@click.option("--name", default="purchases", show_default=True, help="The component instance.")
+def plan(first: str, last: str, click_window: int | None, *, as_json: bool, module: str, name: str) -> None:
+    """Say what sending some partitions would take, before anything is sent. Nothing is claimed or written."""
+    settings = from_environment(os.environ, name=name)
+    project = Project(module, name)
+    windows = project.windows(project.partitions(first, last))
+    resources.check(settings)
+    days = click_window or _click_window(settings)
+    prepared = forecasts(settings, windows, timedelta(days=days) if days else None)
+    stderr = Console(stderr=True)
+    found = list(track(prepared, "partitions", total=len(windows), console=stderr, transient=not stderr.is_terminal))
+    total = total_of(found)
+    times = {name: seconds_at(limits, total["would_send"], total["requests"]) for name, limits in _limits(settings)}
+    if as_json:
+        click.echo(json.dumps(_as_json(found, total, times, days), indent=2))
+    else:
+        print_table(found, "What is to be sent")
+        _tell(total, times, days)
+
+
+def _click_window(settings: Settings) -> int | None:
+    """The days of the event tag's click window, None where X does not tell."""
+    try:
+        with resources.event_tags_of(settings) as event_tags:
+            tags = of_id(short_event_id(settings.event_id), event_tags.find().tags)
+    except (AdsApiError, ConfigurationError):
+        return None
+    return tags[0].click_window if tags else None
+
+
+def _limits(settings: Settings) -> list[tuple[str, Limits]]:
+    return [
+        ("as configured", resources.limits_of(settings)),
+        ("X's smaller limit", Limits(EVENTS_PER_WINDOW, REQUESTS_PER_MINUTE)),
+        ("X's larger limit", Limits(EVENTS_PER_WINDOW_MAX, REQUESTS_PER_MINUTE_MAX)),
+    ]
+
+
+def _as_json(
+    found: Sequence[Forecast], total: Mapping[str, int], times: Mapping[str, float], days: int | None
+) -> dict[str, object]:
+    return {
+        "partitions": [{k: v for k, v in each.as_dict().items() if k != "first_conversion"} for each in found],
+        "total": total,
+        "click_window_days": days,
+        "seconds": times,
+        "quota_windows": {name: int(seconds // _EVENTS_WINDOW) + 1 for name, seconds in times.items()},
+        "ledger_bytes": total["would_send"] * _LEDGER_BYTES,
+    }
+
+
+def _tell(total: Mapping[str, int], times: Mapping[str, float], days: int | None) -> None:
+    table = Table(show_header=False, box=None)
+    table.add_row("to be sent", f"{total['would_send']:,} conversions in {total['requests']:,} requests")
+    for name, seconds in times.items():
+        windows = int(seconds // _EVENTS_WINDOW) + 1
+        took = "at once" if not seconds else f"at least {timedelta(seconds=round(seconds))}"
+        table.add_row(name, f"{took}, {windows:,} {'window' if windows == 1 else 'windows'} of 15 minutes")
+    if total["past_deduplication"]:
+        older = f"{total['past_deduplication']:,} are older than 48 hours: X cannot tell them from the pixel's"
+        table.add_row("deduplication", older)
+    if days is None:
+        table.add_row("click window", "not known: give --click-window, or sign in with `xcapi auth login`")
+    else:
+        table.add_row("click window", f"{total['past_click_window']:,} are older than its {days} days")
+    table.add_row("ledger", f"grows by about {total['would_send'] * _LEDGER_BYTES / 1e6:,.1f} MB")
+    Console().print(table)

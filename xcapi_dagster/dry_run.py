@@ -1,0 +1,43 @@
+"""A job that says what the upload of a partition would do: everything but the claim and the POST."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from xcapi_dagster import resources
+from xcapi_dagster.boundary import sanitized
+from xcapi_dagster.partitions import Partition
+from xcapi_dagster.partitions.forecast import Terms, forecast, seconds_at
+from xcapi_dagster.settings import Settings
+
+
+def build_dry_run_job(settings: Settings, partitions_def: dg.TimeWindowPartitionsDefinition) -> dg.JobDefinition:
+    """The job `<name>_dry_run`, launched for one partition: its numbers are the output's metadata and in the log.
+
+    It materializes nothing, and nothing is sent, claimed or kept.
+    """
+
+    @dg.op(name=f"{settings.name}_forecast", description="What a run would do with the partition now.")
+    def predict(context: dg.OpExecutionContext) -> dg.Output[None]:
+        with sanitized():
+            now = datetime.now(UTC)
+            window = partitions_def.time_window_for_partition_key(context.partition_key)
+            partition = Partition(context.partition_key, window.start.astimezone(UTC), window.end.astimezone(UTC))
+            policy = resources.terms_of(settings, is_history=False).policy
+            terms = Terms(resources.ledger_view_of(settings), policy, now.timestamp())
+            found = forecast(partition, resources.warehouse_of(settings), resources.rules_of(settings, now), terms)
+            seconds = seconds_at(resources.limits_of(settings), found.would_send, found.requests)
+            context.log.info("%s: %d conversions in %d requests", partition.key, found.would_send, found.requests)
+            counts = {name: value for name, value in found.as_dict().items() if isinstance(value, int)}
+            first = dg.MetadataValue.json(found.first_conversion or {})
+            return dg.Output(None, metadata=counts | {"seconds": seconds, "first_conversion": first})
+
+    @dg.job(
+        name=f"{settings.name}_dry_run",
+        partitions_def=partitions_def,
+        description="What sending a partition would do: counts, requests, time, the first payload. Sends nothing.",
+    )
+    def dry_run() -> None:
+        predict()
+
+    return dry_run

@@ -1,0 +1,133 @@
+"""What a run would do with a partition: everything but the claim and the POST, and nothing of it is kept."""
+
+import json
+import tempfile
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from upath import UPath
+
+from xcapi_dagster.contract import DEDUPLICATION_HOURS, MAX_CONVERSIONS_PER_REQUEST
+from xcapi_dagster.conversions.prepare import Rules
+from xcapi_dagster.delivery.batch import Chunk, batches, originals
+from xcapi_dagster.delivery.isolate import GROUP_SIZE
+from xcapi_dagster.delivery.standing import SENDABLE, Policy, Standing, standings
+from xcapi_dagster.delivery.throttle import Limits
+from xcapi_dagster.delivery.view import LedgerView
+from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.partitions import Partition
+from xcapi_dagster.partitions.chunks import chunks
+from xcapi_dagster.partitions.prepare import prepare_partition
+from xcapi_dagster.warehouse import Warehouse
+
+_SHOWN = 6  # characters of an identifier
+_COUNTS = {
+    Standing.ACCEPTED: "already_accepted",
+    Standing.CHANGED: "changed",
+    Standing.UNKNOWN: "unknown",
+    Standing.HELD: "held",
+    Standing.REJECTED: "rejected",
+    Standing.ELSEWHERE: "pending",
+    Standing.TOO_LATE: "too_late",
+    **dict.fromkeys(SENDABLE, "would_send"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What would become of a partition's orders now; each is in exactly one count.
+
+    ``requests`` are those for ``would_send`` if X refuses none. Of these conversions, ``past_deduplication`` are so old
+    that X would not see that the pixel told of them too, and ``past_click_window`` older than the event tag's click
+    window, None where that is not known. ``first_conversion`` is the first that would be sent, with its identifiers cut
+    short, None when none would be.
+    """
+
+    partition: str
+    read: int = 0
+    invalid: int = 0
+    suppressed: int = 0
+    duplicate: int = 0
+    already_accepted: int = 0
+    would_send: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    held: int = 0
+    too_late: int = 0
+    changed: int = 0
+    pending: int = 0
+    requests: int = 0
+    past_deduplication: int = 0
+    past_click_window: int | None = None
+    first_conversion: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything by name, in this order."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What decides beside the orders: what the ledger knows, the policy, the time in seconds since 1970, the window."""
+
+    ledger: LedgerView
+    policy: Policy
+    now: float
+    click_window: timedelta | None = None
+
+
+def forecast(partition: Partition, warehouse: Warehouse, rules: Rules, terms: Terms) -> Forecast:
+    """What a run would do now. Raises WarehouseError when the orders cannot be read."""
+    with tempfile.TemporaryDirectory(prefix="xcapi-forecast-") as folder:
+        outputs = Outputs(UPath(folder), "forecast")
+        prepared = prepare_partition(partition, warehouse, rules, outputs)
+        tally = _Tally(terms)
+        for chunk in chunks(outputs.path("conversions", partition.key), terms.ledger):
+            tally.add(chunk)
+    told = {name: getattr(prepared, name) for name in ("read", "invalid", "suppressed", "duplicate")}
+    return Forecast(partition=partition.key, first_conversion=tally.first, **told, **tally.counts)
+
+
+def seconds_at(limits: Limits, conversions: int, requests: int) -> float:
+    """How long so many conversions in so many requests take at least, where nothing was sent before."""
+    by_events = max(0, -(-conversions // limits.events) - 1) * limits.window
+    by_requests = max(0, -(-requests // limits.requests) - 1) * limits.request_window
+    return max(by_events, by_requests)
+
+
+class _Tally:
+    """What would become of a partition's conversions, counted chunk by chunk."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self.counts = Counter[str]({"past_click_window": 0} if terms.click_window else {})
+        self.first: dict[str, Any] | None = None
+
+    def add(self, chunk: Chunk) -> None:
+        """Count a chunk."""
+        ledger, policy, now = self._terms.ledger, self._terms.policy, self._terms.now
+        known = standings(ledger.memory, chunk.keys, chunk.fingerprints, chunk.times, policy, now)
+        for standing, count in zip(*np.unique(known.standing, return_counts=True), strict=True):
+            self.counts[_COUNTS[Standing(standing)]] += int(count)
+        for standing in SENDABLE:
+            size = GROUP_SIZE if standing == Standing.GROUPED else MAX_CONVERSIONS_PER_REQUEST
+            for _, part in originals(known.known.requests, np.flatnonzero(known.standing == standing)):
+                self._add_ages(now - chunk.times[part] / 1000)
+                for batch in batches(chunk.render(part), chunk, part, known.known.heard, size):
+                    self.first = self.first or _shortened(json.loads(batch.texts()[0]))
+                    self.counts["requests"] += 1
+
+    def _add_ages(self, seconds: NDArray[np.float64]) -> None:
+        self.counts["past_deduplication"] += int((seconds > DEDUPLICATION_HOURS * 3600).sum())
+        if window := self._terms.click_window:
+            self.counts["past_click_window"] += int((seconds > window.total_seconds()).sum())
+
+
+def _shortened(conversion: dict[str, Any]) -> dict[str, Any]:
+    """The conversion without anything that identifies a person."""
+    identifiers = [{name: f"{text[:_SHOWN]}…" for name, text in each.items()} for each in conversion["identifiers"]]
+    return conversion | {"identifiers": identifiers}
