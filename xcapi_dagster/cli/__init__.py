@@ -20,6 +20,7 @@ _MODULES: Mapping[str, str] = {
     "plan": "plan",
     "doctor": "doctor",
     "report": "report",
+    "explain": "explain",
     "held": "held",
     "ledger": "ledger",
     "tags": "tags",

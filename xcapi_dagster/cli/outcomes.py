@@ -42,17 +42,25 @@ def run(project: Project, partitions: Sequence[str], instance: dg.DagsterInstanc
     return outcomes
 
 
-def tell(outcomes: Sequence[Ran], settings: Settings, *, as_json: bool) -> None:
-    """Print what became of the orders, and where the files are; what went wrong goes to standard error."""
+def tell(
+    outcomes: Sequence[Ran], settings: Settings, *, as_json: bool, recovered: Mapping[str, int] | None = None
+) -> None:
+    """Print what became of the orders, and where the files are; what went wrong goes to standard error.
+
+    ``recovered`` tells of a repair how many of the lost orders X has accepted, by partition.
+    """
     counts = {key: counted for ran in outcomes for key, counted in ran.counts.items()}
     if as_json:
         for key, counted in counts.items():
-            click.echo(json.dumps({"partition": key, **counted.as_dict()}))
+            told_of_repair = {} if recovered is None else {"recovered": recovered.get(key, 0)}
+            click.echo(json.dumps({"partition": key, **counted.as_dict(), **told_of_repair}))
     elif counts:
         output = Console()
         output.print(_table(counts), width=output.width if output.is_terminal else max(output.width, 160))
         outputs = outputs_of(settings)
         told.print(f"Files: {settings.output_url}/{settings.name}", soft_wrap=True)
+        if recovered is not None:
+            told.print(f"Recovered: {sum(recovered.values()):,} orders")
         told.print(f"Report: {outputs.address(outputs.overview)}", soft_wrap=True)
     if without_time := max((ran.without_time for ran in outcomes), default=0):
         click.echo(f"xcapi: {without_time} orders have no ordered_at that can be read: no partition has them", err=True)

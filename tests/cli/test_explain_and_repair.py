@@ -1,0 +1,172 @@
+"""One order's whole story, and orders that were lost sent once the warehouse is mended: real runs to the sandbox."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from click.testing import Result
+
+from xcapi_dagster import resources
+from xcapi_dagster.conversions.schema import REJECTION_REPORT, UPLOAD_RESULTS
+from xcapi_dagster.sandbox import Sandbox
+from xcapi_dagster.settings import from_environment
+
+HOSTILE = "=cmd|' /C calc'!A0 [red]\x1b[31m"
+DAYS = ("--from", "2026-11-01", "--to", "2026-11-03")
+
+Sql = Callable[[str], None]
+Run = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sql(tmp_path: Path) -> Sql:
+    """Three days of ten orders, of which the warehouse gives no identifier for two and a wrong event for one."""
+
+    def change(statement: str) -> None:
+        with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+            connection.execute(statement)
+
+    change("""
+        CREATE TABLE orders AS
+        SELECT 'order-' || n AS order_id,
+               TIMESTAMPTZ '2026-11-01 10:00:00+00' + (n // 10) * INTERVAL 1 DAY AS ordered_at,
+               CASE WHEN n NOT IN (3, 24) THEN 'person' || n || '@example.com' END AS email,
+               CASE WHEN n = 5 THEN 'onotset' END AS event_id, n <> 7 AS consent, 5 AS value, 'USD' AS currency
+        FROM range(30) AS t(n)
+    """)
+    return change
+
+
+@pytest.fixture
+def sync(tmp_path: Path, environ: dict[str, str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, sql: Sql) -> Run:
+    """Runs `xcapi sync` in a process of its own and reads what it prints."""
+    given = environ | {"X_ADS_API_URL": sandbox.url, "XCAPI_START_DATE": "2026-11-01"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*words: str) -> list[dict[str, Any]]:
+        command = [sys.executable, "-m", "xcapi_dagster.cli", "sync", *words, "--json"]
+        variables = given | {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        done = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 1), done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
+
+
+@pytest.fixture
+def explain(xcapi: Callable[..., Result]) -> Callable[[str], list[dict[str, Any]]]:
+    return lambda order: json.loads(xcapi("explain", order, "--json").stdout)
+
+
+@pytest.mark.slow
+def test_every_kind_of_story(sync: Run, sql: Sql, explain: Any, xcapi: Callable[..., Result]) -> None:
+    """Sent, never identified, without consent, refused by X, changed since, and never seen."""
+    sync(*DAYS)
+    sql("UPDATE orders SET value = 6 WHERE order_id = 'order-1'")
+    sync("--partition", "2026-11-01")
+
+    told = {n: explain(f"order-{n}")[0] for n in (0, 1, 3, 5, 7)}
+    assert {n: each["state"] for n, each in told.items()} == {
+        0: "accepted",
+        1: "changed",
+        3: "invalid",
+        5: "rejected",
+        7: "suppressed",
+    }
+    codes = {n: [reason["reason_code"] for reason in each["reasons"]] for n, each in told.items()}
+    assert codes == {
+        0: [],
+        1: ["changed_after_acceptance"],
+        3: ["no_identifier"],
+        5: ["api_event_id"],
+        7: ["consent_denied"],
+    }
+    assert [told[n]["ledger"] and told[n]["ledger"]["state"] for n in told] == ["accepted"] * 2 + [
+        None,
+        "rejected",
+        None,
+    ]
+    assert told[0]["debug_id"] in xcapi("explain", "order-0").stdout
+    assert "never sent again" in told[0]["next_run"]
+    assert "no corrections" in told[1]["next_run"]
+    assert "mend" in told[3]["next_run"]
+    assert "another order" in told[5]["next_run"]
+    assert "@example.com" not in json.dumps(told)
+    assert not re.search("[0-9a-f]{64}", json.dumps(told))
+
+    unknown = xcapi("explain", HOSTILE)
+    assert unknown.exit_code == 1
+    assert "was in no partition that was synced" in unknown.stdout
+    assert "\x1b" not in unknown.stdout
+
+
+@pytest.mark.slow
+def test_what_was_lost_is_sent_after_the_mend(
+    sync: Run, sql: Sql, sandbox: Sandbox, xcapi: Callable[..., Result]
+) -> None:
+    """Only the partitions that carried the code are read again, and nothing that X accepted is sent again."""
+    first = sync(*DAYS)
+    assert [each["invalid"] for each in first] == [1, 0, 1]
+    before = len(sandbox.received)
+    sql("UPDATE orders SET email = 'found@example.com' WHERE email IS NULL")
+    repaired = sync("--reason", "no_identifier", *DAYS)
+    assert [(each["partition"], each["recovered"], each["accepted"]) for each in repaired] == [
+        ("2026-11-01", 1, 1),
+        ("2026-11-03", 1, 1),
+    ]
+    assert [received.conversion["conversion_id"] for received in sandbox.received[before:]] == ["order-3", "order-24"]
+    assert sync("--reason", "no_identifier", *DAYS) == []
+
+
+@pytest.mark.slow
+def test_what_x_refused_is_opened_again(sync: Run, sandbox: Sandbox, explain: Any) -> None:
+    """As it was, when X was at fault: the operator's word is kept, and X's second answer counts."""
+    sync("--partition", "2026-11-01")
+    assert sync("--partition", "2026-11-01")[0]["requests"] == 0
+    repaired = sync("--reason", "api_event_id", *DAYS)
+    assert [(each["partition"], each["recovered"], each["rejected"]) for each in repaired] == [("2026-11-01", 0, 1)]
+    assert repaired[0]["requests"] > 0
+    accepted = [received.conversion["conversion_id"] for received in sandbox.received]
+    assert len(accepted) == len(set(accepted)) == 7
+    assert explain("order-5")[0]["ledger"]["state"] == "rejected"
+
+
+def test_an_unknown_code_is_one_line_and_sends_nothing(
+    sync: Run, xcapi: Callable[..., Result], sandbox: Sandbox
+) -> None:
+    done = xcapi("sync", "--reason", "no_identifer", *DAYS)
+    assert done.exit_code == 2
+    assert done.stderr.strip().endswith("is no reason code; there are no_identifier")
+    assert sandbox.requests == []
+
+
+@pytest.mark.slow
+def test_thousands_of_partitions_are_searched(environ: dict[str, str], explain: Any) -> None:
+    """Two thousand of a hundred orders each: some 4 s of CPU, of which a second is imports."""
+    outputs = resources.outputs_of(from_environment(environ))
+    for number in range(2_000):
+        key = f"partition-{number:05}"
+        rows = [
+            {"order_id": f"{number:05}-{n}", "conversion_id": f"{number:05}-{n}", "event_id": "opurch1"}
+            | {"state": "accepted", "conversion_time": 0}
+            for n in range(100)
+        ]
+        outputs.write_table("upload_results", key, pa.Table.from_pylist(rows, schema=UPLOAD_RESULTS))
+        outputs.write_table("rejection_report", key, REJECTION_REPORT.empty_table())
+    (found,) = explain("01234-56")
+    assert found["partition"] == "partition-01234"

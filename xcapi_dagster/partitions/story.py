@@ -1,0 +1,163 @@
+"""The whole story of one order: where it was seen, what was found, what X said, what comes next."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from xcapi_dagster.conversions.reasons import REASONS
+from xcapi_dagster.delivery.keys import Keys
+from xcapi_dagster.delivery.standing import Policy, Standing, standings
+from xcapi_dagster.delivery.view import LedgerView
+from xcapi_dagster.outputs import FileKind, Outputs, parquet_file
+
+_READERS = 8
+_OF_RESULT = (
+    "state", "conversion_id", "event_id", "conversion_time", "value", "currency", "request_id", "http_status",
+    "debug_id", "first_sent_at", "settled_at",
+)  # fmt: skip
+_OF_REASON = ("reason_code", "stage", "severity", "column", "detail", "fix", "isolated_by")
+_STATE_OF_SEVERITY = (("rejected", "invalid"), ("suppressed", "suppressed"))
+
+_NEXT = {
+    Standing.NEW: "it is sent, if the warehouse still gives it as it is",
+    Standing.UNSURE: "it is sent once more, with the same conversion id",
+    Standing.ACCEPTED: "nothing: X has it, and it is never sent again",
+    Standing.CHANGED: "nothing: X has it as it was, and has no corrections",
+    Standing.UNKNOWN: "nothing until somebody decides: see `xcapi held list`",
+    Standing.HELD: "nothing until somebody decides: see `xcapi held list`",
+    Standing.REJECTED: "nothing until it is another order: mend it in the warehouse, or use `xcapi sync --reason`",
+    Standing.ELSEWHERE: "nothing: another run is sending it",
+    Standing.TOO_LATE: "nothing: X could not tell it from the pixel's",
+    Standing.GROUPED: "it is tried again, in a small group",
+    Standing.RELEASED: "it is sent once more, as an operator decided",
+}
+_NEXT_OF_UNSENT = {
+    "invalid": "it is judged anew: mend in the warehouse what is named first",
+    "suppressed": "it is judged anew: without consent it stays unsent",
+    "duplicate": "nothing: the newer row of the order counts",
+}
+
+
+class Sighting(NamedTuple):
+    """A partition in which the order was, as its files say: ``result`` by the names of upload_results' columns."""
+
+    partition: str
+    result: dict[str, Any]
+    reasons: list[dict[str, Any]]
+    ledger: dict[str, Any] | None  # what the ledger knows, which is the last word
+    next_run: str
+
+    @property
+    def state(self) -> str:
+        """What became of it."""
+        return str(self.result["state"])
+
+
+def story_of(order_id: str, outputs: Outputs, ledger: LedgerView, policy: Policy, now: float) -> list[Sighting]:
+    """Every sighting of the order, in the order of the partitions; none when no file tells of it.
+
+    Only the columns of ids are read where the order is not. ``now`` is in seconds since 1970.
+    """
+    partitions = outputs.partitions("rejection_report")
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = list(pool.map(lambda partition: _sightings(order_id, partition, outputs), partitions))
+    teller = _Teller(order_id, outputs, ledger, policy, now)
+    return [teller.told(partition, *each) for partition, some in zip(partitions, found, strict=True) for each in some]
+
+
+def _sightings(order_id: str, partition: str, outputs: Outputs) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """What upload_results and the report of one partition say of the order, a pair for each event it was sent as."""
+    results = _rows(outputs, "upload_results", partition, order_id)
+    reasons = _rows(outputs, "rejection_report", partition, order_id)
+    told = [{name: row[name] for name in _OF_REASON} for row in reasons]
+    if results:
+        return [({name: row[name] for name in _OF_RESULT}, told) for row in results]
+    if not reasons:
+        return []
+    about = {name: reasons[0][name] for name in ("conversion_time", "value", "currency")}
+    ids = next(iter(_rows(outputs, "invalid", partition, order_id)), {})
+    about |= {name: ids.get(name) for name in ("conversion_id", "event_id")}
+    return [(dict.fromkeys(_OF_RESULT) | about | {"state": _state(reasons)}, told)]
+
+
+def _state(reasons: list[dict[str, Any]]) -> str:
+    if any(row["reason_code"] == "duplicate_order" for row in reasons):
+        return "duplicate"
+    severities = {row["severity"] for row in reasons}
+    return next(state for severity, state in (*_STATE_OF_SEVERITY, ("held", "held")) if severity in severities)
+
+
+def _rows(outputs: Outputs, kind: FileKind, partition: str, order_id: str) -> list[dict[str, Any]]:
+    """The rows about the order in a file; none where there is no such file any more."""
+    with suppress(FileNotFoundError), parquet_file(outputs.path(kind, partition)) as parquet:
+        return [row for group in _groups(parquet, order_id) for row in _of_order(parquet, group, order_id)]
+    return []
+
+
+def _groups(parquet: pq.ParquetFile, order_id: str) -> Iterator[int]:
+    """The row groups that may hold the order, by what the file says of them."""
+    column = parquet.schema_arrow.get_field_index("order_id")
+    for group in range(parquet.num_row_groups):
+        known = parquet.metadata.row_group(group).column(column).statistics
+        if known is None or not known.has_min_max or known.min <= order_id <= known.max:
+            yield group
+
+
+def _of_order(parquet: pq.ParquetFile, group: int, order_id: str) -> list[dict[str, Any]]:
+    ids = parquet.read_row_group(group, columns=["order_id"])["order_id"]
+    is_it = pc.equal(ids, order_id)
+    if not pc.any(is_it).as_py():
+        return []
+    rows: list[dict[str, Any]] = parquet.read_row_group(group).filter(is_it).to_pylist()
+    return rows
+
+
+class _Teller:
+    """What the ledger adds to a sighting."""
+
+    def __init__(self, order_id: str, outputs: Outputs, ledger: LedgerView, policy: Policy, now: float) -> None:
+        self._order_id = order_id
+        self._outputs = outputs
+        self._ledger = ledger
+        self._policy = policy
+        self._now = now
+
+    def told(self, partition: str, result: dict[str, Any], reasons: list[dict[str, Any]]) -> Sighting:
+        """The sighting with what the ledger knows and what the next run would do."""
+        reasons = [row | {"meaning": REASONS[row["reason_code"]].meaning} for row in reasons]
+        event_id, conversion_id = result["event_id"], result["conversion_id"]
+        if event_id is None or conversion_id is None:
+            return Sighting(partition, result, reasons, None, _NEXT_OF_UNSENT[result["state"]])
+        keys = self._ledger.keys([event_id], [conversion_id])
+        known = self._remembered(keys)
+        unsent = _NEXT_OF_UNSENT.get(result["state"])
+        return Sighting(partition, result, reasons, known, unsent or self._next(partition, keys, result))
+
+    def _next(self, partition: str, keys: Keys, result: dict[str, Any]) -> str:
+        rows = _rows(self._outputs, "conversions", partition, self._order_id)
+        sent = self._ledger.memory.look_up(keys).fingerprints
+        fingerprints = np.array([rows[0]["fingerprint"]], np.uint64) if rows else sent
+        times = pa.array([result["conversion_time"]], pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy()
+        standing = standings(self._ledger.memory, keys, fingerprints, times, self._policy, self._now).standing[0]
+        return _NEXT[Standing(standing)]
+
+    def _remembered(self, keys: Keys) -> dict[str, Any] | None:
+        known = self._ledger.memory.look_up(keys)
+        request = self._ledger.memory.requests.get(int(known.requests[0]))
+        ruling = known.verdicts.get(0)
+        if ruling:
+            told = self._ledger.memory.requests.get(ruling.request_id)
+            return {"state": ruling.state, "request_id": ruling.request_id, "reason_code": ruling.reason_code} | {
+                "decided_by": told.decided_by if told else None,
+                "first_sent_at": told.first_sent_at if told else None,
+            }
+        if request is None:
+            return None
+        names = ("state", "partition", "first_sent_at", "http_status", "debug_id", "decided_by")
+        return {"request_id": request.id} | {name: getattr(request, name) for name in names}
