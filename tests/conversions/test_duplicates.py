@@ -31,10 +31,8 @@ def versions(orders: list[tuple[int, Order]]) -> Versions:
 
 def losers(*chunks: list[tuple[int, Order]]) -> list[int]:
     duplicates = Duplicates()
-    for chunk in chunks:
-        duplicates.add(versions(chunk))
-    found: list[int] = duplicates.losers().tolist()
-    return found
+    found = [row for chunk in chunks for row in duplicates.add(versions(chunk)).tolist()]
+    return sorted(found + duplicates.losers().tolist())
 
 
 @pytest.mark.parametrize(
@@ -95,7 +93,7 @@ LATER = datetime(2026, 11, 3, 1, tzinfo=UTC)
 def prepared_losers(rules: Rules, *orders: dict[str, Any]) -> list[int]:
     duplicates = Duplicates()
     for row, order in enumerate(orders):
-        duplicates.add(prepare(pa.Table.from_pylist([order]), row, rules).versions)
+        assert duplicates.add(prepare(pa.Table.from_pylist([order]), row, rules).versions).tolist() == []
     found: list[int] = duplicates.losers().tolist()
     return found
 

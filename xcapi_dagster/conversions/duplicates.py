@@ -12,6 +12,8 @@ from xcapi_dagster.conversions.schema import REJECTIONS
 
 NEVER = np.iinfo(np.int64).min
 
+Rows = npt.NDArray[np.int64]
+
 
 class Versions(NamedTuple):
     """What decides between orders of one key; 44 bytes an order. Times are microseconds since 1970, or NEVER."""
@@ -22,6 +24,11 @@ class Versions(NamedTuple):
     fingerprints: Fingerprints
     rows: npt.NDArray[np.uint32]
 
+    def where(self, mask: npt.NDArray[np.bool_]) -> "Versions":
+        """Those for which the mask is true."""
+        keys, updated_at, ordered_at, fingerprints, rows = self
+        return Versions(keys[mask], updated_at[mask], ordered_at[mask], fingerprints[mask], rows[mask])
+
 
 class Duplicates:
     """Collects the versions of a partition's orders, chunk by chunk."""
@@ -30,23 +37,31 @@ class Duplicates:
         empty = [np.empty(0, kind) for kind in (KEY, np.int64, np.int64, np.uint64, np.uint32)]
         self._chunks = [Versions(*empty)]
 
-    def add(self, versions: Versions) -> None:
-        """Add a chunk's versions."""
+    def add(self, versions: Versions) -> Rows:
+        """Add a chunk's versions; returns the rows, ascending, that are older versions of others of the chunk."""
+        losers = _losers(versions)
+        if len(losers):
+            versions = versions.where(~np.isin(versions.rows, losers))
         self._chunks.append(versions)
+        return losers
 
-    def losers(self) -> npt.NDArray[np.int64]:
-        """The rows, ascending, that are not the winner of their key.
+    def losers(self) -> Rows:
+        """The rows, ascending, that are older versions of others in another chunk."""
+        return _losers(Versions(*(np.concatenate(columns) for columns in zip(*self._chunks, strict=True))))
 
-        The latest ``updated_at`` wins, never being the earliest; then the latest ``ordered_at``, then the smaller
-        fingerprint, then the earlier row.
-        """
-        all_ = Versions(*(np.concatenate(columns) for columns in zip(*self._chunks, strict=True)))
-        some = _sharing_a_key(all_)
-        high, low = some.keys["high"].astype(np.uint64), some.keys["low"].astype(np.uint64)
-        best_first = np.lexsort((some.rows, some.fingerprints, ~some.ordered_at, ~some.updated_at, low, high))
-        high, low = high[best_first], low[best_first]
-        is_same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
-        return np.sort(some.rows[best_first[1:][is_same]]).astype(np.int64)
+
+def _losers(versions: Versions) -> Rows:
+    """The rows, ascending, that are not the winner of their key.
+
+    The latest ``updated_at`` wins, never being the earliest; then the latest ``ordered_at``, then the smaller
+    fingerprint, then the earlier row.
+    """
+    some = _sharing_a_key(versions)
+    high, low = some.keys["high"].astype(np.uint64), some.keys["low"].astype(np.uint64)
+    best_first = np.lexsort((some.rows, some.fingerprints, ~some.ordered_at, ~some.updated_at, low, high))
+    high, low = high[best_first], low[best_first]
+    is_same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
+    return np.sort(some.rows[best_first[1:][is_same]]).astype(np.int64)
 
 
 def _sharing_a_key(versions: Versions) -> Versions:

@@ -80,27 +80,29 @@ def _read(items: pa.Array) -> list[_Field]:
 
 
 def _read_field(name: str, column: pa.Array) -> _Field:
-    nowhere = pa.repeat(False, len(column))
+    """The field, read once for each distinct value: the same goods again and again."""
+    encoded = column.dictionary_encode()
+    return _Field(*(part.take(encoded.indices) for part in _read_values(name, encoded.dictionary)))
+
+
+def _read_values(name: str, values: pa.Array) -> _Field:
+    nowhere = pa.repeat(False, len(values))
     if name == "content_price":
-        prices = amounts.to_amounts(column)
+        prices = amounts.to_amounts(values)
         invalid = pc.or_(prices.unreadable, flags(pc.less(prices.values, Decimal(0))))
         return _Field(plain_member(name, amounts.to_text(prices.values)), invalid, nowhere)
     if name == "num_items":
-        counts = amounts.to_counts(amounts.to_amounts(column))
+        counts = amounts.to_counts(amounts.to_amounts(values))
         return _Field(json_member(name, counts.values.cast(pa.string())), counts.unreadable, nowhere)
-    encoded = to_text(column).dictionary_encode()  # the same goods again and again
-    texts = strip(encoded.dictionary)
-    invalid, with_email = (
-        flags(mask.take(encoded.indices)) for mask in (pc.equal(texts, UNREADABLE), has_email(texts))
-    )
-    return _Field(text_member(name, texts).take(encoded.indices), invalid, with_email)
+    texts = strip(to_text(values))
+    return _Field(text_member(name, texts), flags(pc.equal(texts, UNREADABLE)), has_email(texts))
 
 
 def _any(order_of: npt.NDArray[np.int64], orders: int, masks: list[pa.Array]) -> pa.Array:
     """Which orders have an item where one of the masks is true."""
     found = np.zeros(orders, np.bool_)
     for mask in masks:
-        found[order_of[mask.to_numpy(zero_copy_only=False)]] = True
+        found[order_of[flags(mask).to_numpy(zero_copy_only=False)]] = True
     return pa.array(found)
 
 

@@ -42,10 +42,13 @@ from xcapi_dagster.conversions.phone_metadata import (
     to_flags,
     without_international_prefix,
 )
+from xcapi_dagster.conversions.texts import replace_where
 
 # What most numbers look like: digits between the library's commonest punctuation, at most one plus sign in front,
 # and not only zeros behind the last full stop.
 _GAP = r"- ()\[\]/\x{00A0}\x{2010}-\x{2015}"
+# An extension as most write it, which the library drops too.
+_PLAIN_EXTENSION = r"(?i)(?:;ext=| ext\.? ?)[0-9]{1,6}$"
 _PLAIN = rf"^[ (\[]*\+?(?:[.0-9{_GAP}]*(?:[{_GAP}]|\.0*[1-9]))?[0-9]+$"
 _MAX_CHARACTERS = 250  # the library's limit
 _MIN_DIGITS = 3  # of shorter ones the library also judges the punctuation
@@ -123,6 +126,11 @@ def to_e164(numbers: pa.Array, regions: pa.Array) -> E164:
 def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]:
     """The rows that can be settled column-wise, in parts that do not overlap; the others need the library."""
     fits = pc.less_equal(pc.binary_length(numbers), _MAX_CHARACTERS)
+    numbers = replace_where(
+        pc.match_substring_regex(numbers, _PLAIN_EXTENSION),
+        numbers,
+        lambda some: pc.replace_substring_regex(some, _PLAIN_EXTENSION, ""),
+    )
     plain = pc.fill_null(pc.and_(fits, pc.match_substring_regex(numbers, _PLAIN)), False)
     texts = numbers.filter(plain)
     dialed = Dialed(np.flatnonzero(to_flags(plain)), pc.replace_substring_regex(texts, "[^0-9]+", ""))
@@ -153,6 +161,9 @@ def _settle_in_region(region: str | None, dialed: Dialed) -> Iterator[Settled]:
     values = plan.e164_of_domestic(home.digits) if plan else pa.nulls(len(home.rows), pa.string())
     maybe_abroad = to_flags(pc.and_(pc.starts_with(home.digits, "00"), values.is_null()))
     yield _settled(home.rows, values, no_country=plan is None).where(~maybe_abroad)
+    abroad = home.where(maybe_abroad)
+    for part in _settle_international(Dialed(abroad.rows, pc.utf8_slice_codeunits(abroad.digits, 2))):
+        yield part.where(to_flags(part.values.is_valid()))
 
 
 def _settle_by_library(numbers: pa.Array, regions: pa.Array, rows: Rows) -> Settled:

@@ -83,7 +83,8 @@ def _versions(conversions: pa.Table, orders: pa.Table) -> Versions:
     is_event = pc.match_substring_regex(conversions["event_id"], f"^{EVENT_ID.pattern}$")
     has_key = pc.and_(conversions["conversion_id"].is_valid(), conversions["conversion_time"].is_valid())
     is_known = pc.and_(is_event, has_key)
-    known, times = conversions.filter(is_known), orders.select(["updated_at", "ordered_at"]).filter(is_known)
+    known = conversions.select(["row", "event_id", "conversion_id", "fingerprint"]).filter(is_known)
+    times = orders.select(["updated_at", "ordered_at"]).filter(is_known)
     updated_at, ordered_at = (pc.fill_null(column.cast(pa.int64()), NEVER).to_numpy() for column in times.columns)
     return Versions(
         keys=to_keys(known["event_id"].combine_chunks(), known["conversion_id"].combine_chunks()),

@@ -58,10 +58,11 @@ def prepare_partition(partition: Partition, warehouse: Warehouse, rules: Rules, 
         with _PartitionFiles(conversions, invalid) as files:
             for orders in warehouse.read(partition.start, partition.end):
                 prepared = prepare(orders, files.read, rules)
-                duplicates.add(prepared.versions)
-                files.write(prepared.conversions, prepared.rejections, len(orders), prepared.mistyped_domains)
+                losers = duplicates.add(prepared.versions)
+                tables = _without(losers, prepared.conversions, prepared.rejections)
+                files.write(*tables, len(orders), prepared.mistyped_domains)
         losers = duplicates.losers()
-        return _without(losers, conversions, invalid, files.prepared) if len(losers) else files.prepared
+        return _rewrite(losers, conversions, invalid, files.prepared) if len(losers) else files.prepared
 
 
 class _PartitionFiles:
@@ -103,30 +104,35 @@ class _PartitionFiles:
         return Prepared(**{name: self._tally[name] for name in names}, identifiers=self._identifiers.found)
 
 
-def _without(losers: NDArray[np.int64], conversions: UPath, invalid: UPath, all_orders: Prepared) -> Prepared:
+def _rewrite(losers: NDArray[np.int64], conversions: UPath, invalid: UPath, all_orders: Prepared) -> Prepared:
     """Write both files anew with the older versions of orders as duplicates: the latest version alone decides."""
     old = tuple(path.with_name(f"{path.name}.all") for path in (conversions, invalid))
     conversions.rename(old[0])
     invalid.rename(old[1])
-    lost = pa.array(losers)
     try:
         with _PartitionFiles(conversions, invalid) as files, parquet_file(old[0]) as all_, parquet_file(old[1]) as bad:
             for group in range(all_.num_row_groups):
-                chunk = all_.read_row_group(group)
-                loses = pc.is_in(chunk["row"], lost)
-                files.write(chunk.filter(pc.invert(loses)), duplicate_rejections(chunk.filter(loses)))
+                files.write(*_without(losers, all_.read_row_group(group), REJECTIONS.empty_table()))
             for group in range(bad.num_row_groups):
-                chunk = bad.read_row_group(group)
-                loses = pc.is_in(chunk["row"], lost)
-                unsent = chunk.filter(pc.and_(loses, pc.not_equal(chunk["severity"], "degraded")))
-                kept = [chunk.filter(pc.invert(loses)), duplicate_rejections(_one_per_row(unsent))]
-                files.write(CONVERSIONS.empty_table(), pa.concat_tables(kept))
+                files.write(*_without(losers, CONVERSIONS.empty_table(), bad.read_row_group(group)))
             told = (all_orders.read, all_orders.identifiers.mistyped_domains)
             files.write(CONVERSIONS.empty_table(), REJECTIONS.empty_table(), *told)
         return files.prepared
     finally:
         for path in old:
             path.unlink(missing_ok=True)
+
+
+def _without(losers: NDArray[np.int64], conversions: pa.Table, rejections: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The tables with the rows in ``losers`` as duplicates, whatever else was found about them."""
+    if len(losers) == 0:
+        return conversions, rejections
+    lost = pa.array(losers)
+    loses, is_told = pc.is_in(conversions["row"], lost), pc.is_in(rejections["row"], lost)
+    unsent = rejections.filter(pc.and_(is_told, pc.not_equal(rejections["severity"], "degraded")))
+    duplicates = [duplicate_rejections(each) for each in (conversions.filter(loses), _one_per_row(unsent))]
+    found = pa.concat_tables([rejections.filter(pc.invert(is_told)), *duplicates])
+    return conversions.filter(pc.invert(loses)), found.take(pc.sort_indices(found["row"]))
 
 
 def _one_per_row(rejections: pa.Table) -> pa.Table:

@@ -1,0 +1,1 @@
+"""What sending costs: orders to send, somebody to receive them, a straightforward script to compare with."""
