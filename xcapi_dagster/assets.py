@@ -60,6 +60,11 @@ def build_x_conversions_assets(
     ]
 
 
+def settings_key(name: str) -> str:
+    """The resource with which the assets of the instance ``name`` carry its settings, for the command line."""
+    return f"{name}_settings"
+
+
 def pool_of(settings: Settings) -> str:
     """The pool of the upload step, one for each ads account."""
     return f"x_ads_{settings.account_id}"
@@ -76,6 +81,7 @@ def _conversions(
     @dg.asset(
         key=key,
         deps=[orders],
+        resource_defs={settings_key(settings.name): dg.ResourceDefinition.hardcoded_resource(settings)},
         partitions_def=partitions_def,
         backfill_policy=policy,
         group_name=settings.name,

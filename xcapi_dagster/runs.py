@@ -15,6 +15,7 @@ import dagster as dg
 from dagster.components.definitions import LazyDefinitions
 
 from xcapi_dagster.ads_api.tag_plan import WantedTag
+from xcapi_dagster.assets import settings_key
 from xcapi_dagster.delivery.lease import is_gone, this_process
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.event_tags import INSTANCE_TAG, WANTED, wanted_event_tags
@@ -63,6 +64,15 @@ class Project:
         self._specs = specs
         self._keys = [spec.key for spec in partitioned]
         self._partitions = partitioned[0].partitions_def
+
+    def settings(self) -> Settings:
+        """The instance's settings. Raises ConfigurationError where its assets do not say them."""
+        for asset in self._definitions.resolve_asset_graph().assets_defs:
+            if definition := asset.resource_defs.get(settings_key(self._name)):
+                found = definition(dg.build_init_resource_context())
+                assert isinstance(found, Settings)  # noqa: S101 - what `build_x_conversions_assets` put there
+                return found
+        raise ConfigurationError(f"the assets of {self._name} do not carry their settings: make them with this package")
 
     def wanted_event_tags(self) -> tuple[str, list[WantedTag]]:
         """The ads account, and the event tags that should exist there. Raises ConfigurationError without the asset."""

@@ -25,6 +25,7 @@ from xcapi_dagster.sandbox import (
     World,
     one_pixel_world,
 )
+from xcapi_dagster.settings import from_environment
 
 CANARIES = ("canary.person@example.com", "4155550142", DEMO_CONSUMER_SECRET, DEMO_ACCESS_TOKEN_SECRET, "pass-word")
 TAGS = (
@@ -206,7 +207,9 @@ def test_a_user_who_may_not_send(doctor: Doctor, named: str) -> None:
 def test_a_clock_that_is_wrong_is_told_in_seconds(doctor: Doctor, seconds: int, status: str) -> None:
     """X's answers say when they were made; the other questions are signed with the right time."""
     doctor(0)
-    findings = {each.check: each for each in examine(os.environ, "purchases", clock=lambda: time.time() + seconds)}
+    findings = {
+        each.check: each for each in examine(lambda: from_environment(os.environ), clock=lambda: time.time() + seconds)
+    }
     assert findings["clock"].status == status
     told = re.search("([0-9]+) s (behind|ahead)", findings["clock"].message)
     if status != "ok":

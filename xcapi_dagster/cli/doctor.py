@@ -1,7 +1,6 @@
 """`xcapi doctor`."""
 
 import json
-import os
 import sys
 
 import click
@@ -9,22 +8,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from xcapi_dagster.cli.operator import instance_option, plain
+from xcapi_dagster.cli.instances import ChosenInstance, instance_options
+from xcapi_dagster.cli.operator import plain
 from xcapi_dagster.doctor import Finding, examine, exit_status
 
 _COLORS = {"ok": "green", "warning": "yellow", "broken": "red", "not checked": "dim"}
 
 
 @click.command()
-@instance_option
+@instance_options
 @click.option("--json", "as_json", is_flag=True, help="Print an array of objects.")
-def doctor(name: str, *, as_json: bool) -> None:
+def doctor(instance: ChosenInstance, *, as_json: bool) -> None:
     """Look for what would keep conversions from arriving, and say how to mend it. Nothing is sent.
 
     Exit status 0: nothing is broken, though there may be warnings; 1: something is that may pass by itself, as an
     outage does; 2: somebody must mend something.
     """
-    findings = list(examine(os.environ, name))
+    findings = list(examine(instance.settings))
     if as_json:
         told = [{"check": f.check, "status": f.status, "message": f.message, "mend": f.mend or None} for f in findings]
         click.echo(json.dumps(told, indent=2))

@@ -1,7 +1,6 @@
 """`xcapi explain`."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,23 +8,23 @@ from datetime import UTC, datetime
 import click
 
 from xcapi_dagster import resources
-from xcapi_dagster.cli.operator import at, instance_option, plain
+from xcapi_dagster.cli.instances import ChosenInstance, instance_options
+from xcapi_dagster.cli.operator import at, plain
 from xcapi_dagster.partitions.story import Sighting, story_of
-from xcapi_dagster.settings import from_environment
 
 _LONGEST = 200  # characters of what somebody else wrote
 
 
 @click.command()
 @click.argument("order_id")
-@instance_option
+@instance_options
 @click.option("--json", "as_json", is_flag=True, help="Print an array with an object for each partition it was in.")
-def explain(order_id: str, name: str, *, as_json: bool) -> None:
+def explain(order_id: str, instance: ChosenInstance, *, as_json: bool) -> None:
     """Tell the whole story of one order: where it was seen, what was found, what X said, what comes next.
 
     Exit status 0: some file tells of it; 1: none does, it was in no partition that was synced.
     """
-    settings = from_environment(os.environ, name=name)
+    settings = instance.settings()
     policy = resources.terms_of(settings, is_history=False).policy
     order_id = order_id.strip()
     ledger = resources.ledger_view_of(settings)

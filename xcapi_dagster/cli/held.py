@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from xcapi_dagster import resources
-from xcapi_dagster.cli.operator import at, instance_option, ledger_of, operator, plain, why_option
+from xcapi_dagster.cli.instances import ChosenInstance, instance_options
+from xcapi_dagster.cli.operator import at, ledger_of, operator, plain, why_option
 from xcapi_dagster.delivery.doubt import Doubt, Resolution, doubts, resolve
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.errors import ConfigurationError
@@ -28,12 +29,12 @@ def held() -> None:
 
 
 @held.command("list")
-@instance_option
+@instance_options
 @click.option("--partition", metavar="KEY", help="Only of this partition.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def list_(name: str, partition: str | None, *, as_json: bool) -> None:
+def list_(instance: ChosenInstance, partition: str | None, *, as_json: bool) -> None:
     """List the requests with orders that wait for a decision, the oldest first."""
-    with ledger_of(name) as (ledger, settings):
+    with ledger_of(instance) as (ledger, settings):
         found, now = doubts(ledger, _policy(settings), partition), ledger.now()
     if as_json:
         click.echo(json.dumps([_as_json(doubt) for doubt in found]))
@@ -48,11 +49,11 @@ def list_(name: str, partition: str | None, *, as_json: bool) -> None:
 
 @held.command()
 @click.argument("request", type=int)
-@instance_option
+@instance_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def show(request: int, name: str, *, as_json: bool) -> None:
+def show(request: int, instance: ChosenInstance, *, as_json: bool) -> None:
     """Show one request, and its orders as the results of its partition name them."""
-    with ledger_of(name) as (ledger, settings):
+    with ledger_of(instance) as (ledger, settings):
         doubt = _chosen(doubts(ledger, _policy(settings)), [request])[0]
         orders = _orders_of(doubt, resources.outputs_of(settings))
     if as_json:
@@ -67,7 +68,7 @@ def show(request: int, name: str, *, as_json: bool) -> None:
 
 @held.command("resolve")
 @click.argument("requests", type=int, nargs=-1)
-@instance_option
+@instance_options
 @click.option("--all", "everything", is_flag=True, help="All that `xcapi held list` shows.")
 @click.option("--partition", metavar="KEY", help="All of this partition.")
 @click.option(
@@ -79,12 +80,18 @@ def show(request: int, name: str, *, as_json: bool) -> None:
 )
 @why_option
 def resolve_(
-    requests: Sequence[int], name: str, *, everything: bool, partition: str | None, resolution: str, why: str
+    requests: Sequence[int],
+    instance: ChosenInstance,
+    *,
+    everything: bool,
+    partition: str | None,
+    resolution: str,
+    why: str,
 ) -> None:
     """Decide what became of held orders. Sends nothing: the next sync does."""
     if sum([bool(requests), everything, partition is not None]) != 1:
         raise click.UsageError("give request numbers, --partition or --all")
-    with ledger_of(name) as (ledger, settings):
+    with ledger_of(instance) as (ledger, settings):
         found = doubts(ledger, _policy(settings), partition)
         chosen = _chosen(found, requests) if requests else found
         count = resolve(ledger, chosen, cast("Resolution", resolution), by=operator(), why=why)

@@ -1,7 +1,6 @@
 """`xcapi ledger`: what the ledger knows, and an operator's word where it must not send without one."""
 
 import json
-import os
 from contextlib import closing
 
 import click
@@ -10,14 +9,15 @@ from rich.table import Table
 
 from xcapi_dagster import resources
 from xcapi_dagster.assets import latest_stamps
-from xcapi_dagster.cli.operator import at, instance_option, ledger_of, operator, why_option
+from xcapi_dagster.cli.instances import ChosenInstance, instance_options
+from xcapi_dagster.cli.operator import at, ledger_of, operator, why_option
 from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.overview import overview
 from xcapi_dagster.delivery.safeguards import accept_destination, accept_stamps, unknown_stamps
 from xcapi_dagster.partitions.relearn import relearn
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.runs import dagster_instance
-from xcapi_dagster.settings import Settings, from_environment
+from xcapi_dagster.settings import Settings
 
 
 @click.group()
@@ -26,11 +26,11 @@ def ledger() -> None:
 
 
 @ledger.command()
-@instance_option
+@instance_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def status(name: str, *, as_json: bool) -> None:
+def status(instance: ChosenInstance, *, as_json: bool) -> None:
     """Show what the ledger knows: requests, runs under way, the limit, where instances send."""
-    settings = from_environment(os.environ, name=name)
+    settings = instance.settings()
     resources.check_ledger(settings)
     with closing(Database(settings.ledger_url)) as database:
         told = overview(database)
@@ -46,35 +46,37 @@ def status(name: str, *, as_json: bool) -> None:
 
 
 @ledger.command("accept-scope")
-@instance_option
+@instance_options
 @why_option
-def accept_scope(name: str, why: str) -> None:
+def accept_scope(instance: ChosenInstance, why: str) -> None:
     """Agree that the instance sends to the pixel and default event that are set now."""
-    settings = from_environment(os.environ, name=name)
+    settings = instance.settings()
     resources.check_ledger(settings)
     destination = resources.destination_of(settings)
     with closing(Database(settings.ledger_url)) as database:
         accept_destination(database, destination, by=operator(), why=why)
-    click.echo(f"{name} sends to the pixel {settings.pixel_id}, default event {destination.event_id}, from now on.")
+    click.echo(
+        f"{settings.name} sends to the pixel {settings.pixel_id}, default event {destination.event_id}, from now on."
+    )
 
 
 @ledger.command("accept-restored")
-@instance_option
+@instance_options
 @why_option
-def accept_restored(name: str, why: str) -> None:
+def accept_restored(instance: ChosenInstance, why: str) -> None:
     """Agree that this ledger takes the place of one that was lost or is newer.
 
     It learns from the instance's files what was accepted. What was sent after the last file was written, it cannot
     know: such orders would go out again, with the same conversion ids.
     """
-    settings = from_environment(os.environ, name=name)
+    settings = instance.settings()
     with closing(Database(settings.ledger_url)) as database:
         unknown = unknown_stamps(database, _stamps(settings))
         if not unknown:
             click.echo("The ledger knows all that was sent: there is nothing to accept.")
             return
     outputs = resources.outputs_of(settings)
-    with ledger_of(name) as (entered, _):
+    with ledger_of(instance) as (entered, _):
         accepted, held = relearn(entered, outputs, by=operator(), why=why)
         with closing(Database(settings.ledger_url)) as database:
             accept_stamps(database, unknown, by=operator(), why=why)

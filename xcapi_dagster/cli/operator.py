@@ -1,7 +1,6 @@
 """What the operator's commands have in common: the ledger of an instance, who decides, and why."""
 
 import getpass
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,16 +10,12 @@ from typing import Any
 import click
 
 from xcapi_dagster import resources
+from xcapi_dagster.cli.instances import ChosenInstance
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.errors import ConfigurationError
-from xcapi_dagster.settings import Settings, from_environment
+from xcapi_dagster.settings import Settings
 
 _LONGEST_REASON = 500
-
-
-def instance_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--name`, which instance the command is about."""
-    return click.option("--name", default="purchases", show_default=True, help="The component instance.")(command)
 
 
 def why_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,9 +24,9 @@ def why_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def ledger_of(name: str) -> Iterator[tuple[Ledger, Settings]]:
-    """The ledger of the instance ``name``, entered, and its settings. ConfigurationError where there is none yet."""
-    settings = from_environment(os.environ, name=name)
+def ledger_of(instance: ChosenInstance) -> Iterator[tuple[Ledger, Settings]]:
+    """The ledger of ``instance``, entered, and its settings. ConfigurationError where there is none yet."""
+    settings = instance.settings()
     resources.check_ledger(settings)
     with resources.operators_ledger_of(settings) as ledger:
         yield ledger, settings

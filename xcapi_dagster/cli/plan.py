@@ -1,7 +1,6 @@
 """`xcapi plan`."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -13,6 +12,7 @@ from rich.table import Table
 from xcapi_dagster import resources
 from xcapi_dagster.ads_api.tag_plan import of_id
 from xcapi_dagster.cli.forecasts import forecasts, print_table, total_of
+from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.contract import (
     EVENTS_PER_WINDOW,
     EVENTS_PER_WINDOW_MAX,
@@ -24,7 +24,7 @@ from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import AdsApiError, ConfigurationError
 from xcapi_dagster.partitions.forecast import Forecast, seconds_at
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project
-from xcapi_dagster.settings import Settings, from_environment
+from xcapi_dagster.settings import Settings
 
 _LEDGER_BYTES = 25  # for a conversion, measured with 5,000,000 of them in requests of 500
 _EVENTS_WINDOW = Limits(1, 1).window
@@ -35,12 +35,11 @@ _EVENTS_WINDOW = Limits(1, 1).window
 @click.option("--to", "last", metavar="KEY", required=True, help="The last partition.")
 @click.option("--click-window", type=click.IntRange(1, 365), metavar="DAYS", help="Instead of the event tag's.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-@click.option("-m", "--module", default=BUNDLED_PROJECT, show_default=True, help="Your module of Dagster definitions.")
-@click.option("--name", default="purchases", show_default=True, help="The component instance.")
-def plan(first: str, last: str, click_window: int | None, *, as_json: bool, module: str, name: str) -> None:
+@instance_options
+def plan(first: str, last: str, click_window: int | None, *, as_json: bool, instance: ChosenInstance) -> None:
     """Say what sending some partitions would take, before anything is sent. Nothing is claimed or written."""
-    settings = from_environment(os.environ, name=name)
-    project = Project(module, name)
+    settings = instance.settings()
+    project = Project(instance.module or BUNDLED_PROJECT, instance.name)
     windows = project.windows(project.partitions(first, last))
     resources.check(settings)
     days = click_window or _click_window(settings)

@@ -1,7 +1,6 @@
 """`xcapi report`."""
 
 import json
-import os
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from upath import UPath
 
+from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.errors import ConfigurationError, XConversionsError
 from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.reports.history import History
@@ -24,7 +24,6 @@ from xcapi_dagster.reports.rejections import write_csv
 from xcapi_dagster.reports.summary import Summary, merged
 from xcapi_dagster.reports.worth import Worth
 from xcapi_dagster.resources import outputs_of
-from xcapi_dagster.settings import from_environment
 
 _REASONS_SHOWN = 10
 
@@ -35,14 +34,14 @@ _REASONS_SHOWN = 10
 @click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each partition.")
 @click.option("--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows to this file.")
-@click.option("--name", default="purchases", show_default=True, help="The component instance.")
+@instance_options
 def report(
-    first: str | None, last: str | None, *, opens: bool, as_json: bool, csv_file: Path | None, name: str
+    first: str | None, last: str | None, *, opens: bool, as_json: bool, csv_file: Path | None, instance: ChosenInstance
 ) -> None:
     """Build the pages of some partitions anew from their files, and one over all of them. Nothing is sent."""
     if (first is None) != (last is None):
         raise click.UsageError("give --from and --to, or neither")
-    outputs = outputs_of(from_environment(os.environ, name=name))
+    outputs = outputs_of(instance.settings())
     history = History.of(outputs)
     summaries = [each for each in history.all if not first or (first <= each.partition <= str(last))]
     if not summaries:

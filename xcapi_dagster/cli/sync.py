@@ -1,17 +1,16 @@
 """`xcapi sync`."""
 
-import os
 import sys
 
 import click
 
 from xcapi_dagster import resources
 from xcapi_dagster.cli.forecasts import forecasts, tell_dry_run
+from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.outcomes import run, tell, told
 from xcapi_dagster.cli.repair import begin_repair
 from xcapi_dagster.machines import check_ledger_is_shared
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project, dagster_instance
-from xcapi_dagster.settings import from_environment
 
 _PARTITIONS_PER_RUN = 30
 
@@ -25,8 +24,7 @@ _PARTITIONS_PER_RUN = 30
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each partition.")
 @click.option("--dry-run", is_flag=True, help="Do everything but the claim and the POST, and keep nothing of it.")
-@click.option("-m", "--module", default=BUNDLED_PROJECT, show_default=True, help="Your module of Dagster definitions.")
-@click.option("--name", default="purchases", show_default=True, help="The component instance.")
+@instance_options
 def sync(
     key: str | None,
     first: str | None,
@@ -35,29 +33,28 @@ def sync(
     *,
     as_json: bool,
     dry_run: bool,
-    module: str,
-    name: str,
+    instance: ChosenInstance,
 ) -> None:
     """Send what is new in some partitions, and write down what became of each order."""
     if (key is None) == (first is None or last is None) or (key is not None and (first or last)):
         raise click.UsageError("give --partition, or --from and --to")
     if reason and dry_run:
         raise click.UsageError("--reason reopens what X refused, which a --dry-run must not")
-    settings = from_environment(os.environ, name=name)
+    settings = instance.settings()
     if settings.demo:
         told.print("Nothing is configured: these are the demo's orders, sent to a sandbox on this machine.")
-    project = Project(module, name)
+    project = Project(instance.module or BUNDLED_PROJECT, instance.name)
     partitions = project.partitions(first or str(key), last or str(key))
     resources.check(settings)
     if dry_run:
         tell_dry_run(list(forecasts(settings, project.windows(partitions))), settings, as_json=as_json)
         return
     repair = begin_repair(reason, partitions, settings) if reason else None
-    with dagster_instance(settings) as instance:
-        check_ledger_is_shared(settings, instance)
+    with dagster_instance(settings) as dagster:
+        check_ledger_is_shared(settings, dagster)
         if repair:
-            outcomes = run(project, repair.partitions, instance, per_run=1)  # they need not follow one another
+            outcomes = run(project, repair.partitions, dagster, per_run=1)  # they need not follow one another
         else:
-            outcomes = run(project, partitions, instance, per_run=_PARTITIONS_PER_RUN)
+            outcomes = run(project, partitions, dagster, per_run=_PARTITIONS_PER_RUN)
     tell(outcomes, settings, as_json=as_json, recovered=repair.recovered() if repair else None)
     sys.exit(0 if all(ran.is_done for ran in outcomes) else 1)

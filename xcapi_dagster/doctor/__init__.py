@@ -5,23 +5,24 @@ stands alone, so that one broken thing hides no other; what cannot be looked at 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from xcapi_dagster.doctor import at_x, here
 from xcapi_dagster.doctor.finding import Finding, Status
 from xcapi_dagster.errors import ConfigurationError
-from xcapi_dagster.settings import from_environment
+from xcapi_dagster.settings import Settings
 
 __all__ = ["Finding", "Status", "examine", "exit_status"]
 
 
-def examine(environ: Mapping[str, str], name: str, *, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
-    """A finding for each check of the instance ``name``, as each is made. Nothing is sent, claimed or created.
+def examine(read_settings: Callable[[], Settings], *, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
+    """A finding for each check of an instance, as each is made. Nothing is sent, claimed or created.
 
-    ``clock`` gives this machine's time in Unix seconds, to be compared with X's.
+    ``read_settings`` raises ConfigurationError where they are incomplete; ``clock`` gives this machine's time in Unix
+    seconds, to be compared with X's.
     """
     try:
-        settings = from_environment(environ, name=name)
+        settings = read_settings()
     except ConfigurationError as error:
         yield Finding("settings", "broken", str(error), "set or correct what is named: README, “Settings”")
         for check in (*here.CHECKS, *at_x.CHECKS):
