@@ -25,6 +25,8 @@ from xcapi_dagster.reports.pages import write_overview, write_page
 from xcapi_dagster.settings import Settings
 
 ORDERS_GROUP = "warehouse"
+# A day's orders are sent the morning after it. Later than this, X's 48 hours for deduplication come near.
+FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
 _HISTORY_AFTER = timedelta(days=4)  # a partition that ended longer ago is history: the look-back covers the others
 
 
@@ -129,6 +131,7 @@ def _upload(
                 results,
                 description="What became of every conversion, and the request that decided it.",
                 kinds={"parquet"},
+                freshness_policy=FRESHNESS,
                 metadata={"dagster/column_schema": column_schema(UPLOAD_RESULTS)},
                 **shared,
             ),

@@ -94,6 +94,10 @@ class Project:
             raise ConfigurationError(f"--from {first} is after --to {last}")
         return existing[existing.index(first) : existing.index(last) + 1]
 
+    def latest(self, count: int) -> Sequence[str]:
+        """The keys of the latest ``count`` partitions that have ended."""
+        return self._partitions.get_partition_keys()[-count:] if self._partitions else []
+
     def windows(self, partitions: Sequence[str]) -> list[Partition]:
         """The windows of these partitions."""
         assert isinstance(self._partitions, dg.TimeWindowPartitionsDefinition)  # noqa: S101 - of `build_x_conversions_assets`

@@ -116,6 +116,29 @@ def test_every_kind_of_story(sync: Run, sql: Sql, explain: Any, xcapi: Callable[
 
 
 @pytest.mark.slow
+def test_late_orders_show_and_only_they_are_sent(
+    sync: Run, sql: Sql, sandbox: Sandbox, xcapi: Callable[..., Result]
+) -> None:
+    """A partition that was never synced, one that is settled, one with an order more, one with an order less."""
+
+    def status() -> tuple[int, list[tuple[str, int, bool]]]:
+        done = xcapi("status", *DAYS, "--json")
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        return done.exit_code, [(each["partition"], each["difference"], each["is_settled"]) for each in rows]
+
+    assert status() == (1, [("2026-11-01", 10, False), ("2026-11-02", 10, False), ("2026-11-03", 10, False)])
+    sync(*DAYS)
+    assert status() == (0, [("2026-11-01", 0, True), ("2026-11-02", 0, True), ("2026-11-03", 0, True)])
+    before = len(sandbox.received)
+    sql("UPDATE orders SET ordered_at = ordered_at + INTERVAL 1 DAY WHERE order_id = 'order-9'")
+    sql("INSERT INTO orders SELECT 'late', ordered_at, 'late@example.com', NULL, true, 1, 'USD' FROM orders LIMIT 1")
+    assert status()[1] == [("2026-11-01", 0, True), ("2026-11-02", 1, False), ("2026-11-03", 0, True)]
+    sync(*DAYS)
+    assert [received.conversion["conversion_id"] for received in sandbox.received[before:]] == ["late"]
+    assert status()[0] == 0
+
+
+@pytest.mark.slow
 def test_what_was_lost_is_sent_after_the_mend(
     sync: Run, sql: Sql, sandbox: Sandbox, xcapi: Callable[..., Result]
 ) -> None:

@@ -18,6 +18,7 @@ _MODULES: Mapping[str, str] = {
     "demo": "demo",
     "sync": "sync",
     "plan": "plan",
+    "status": "status",
     "doctor": "doctor",
     "report": "report",
     "explain": "explain",

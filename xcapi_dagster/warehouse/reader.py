@@ -91,6 +91,19 @@ class Warehouse:
                 batches = (batch.filter(window.holds(batch.column("ordered_at"))) for batch in batches)
             yield from in_batches_of(batch_rows, batches, _schema(columns))
 
+    def count(self, start: datetime, end: datetime) -> int:
+        """How many orders `read` would give, counted by the warehouse where its times are no text."""
+        window = window_between(start, end, self.source_timezone)
+        with self.database.connect(self.orders) as session:
+            ordered_at = self._columns_with_time(session)["ordered_at"]
+            kind = time_kind(ordered_at.type)
+            condition = window.condition(ordered_at.operand, kind, session.bound)
+            if kind == "text":
+                query = select({"ordered_at": ordered_at.expression}, self.orders, condition)
+                texts = _stream(session, query, _schema({"ordered_at": ordered_at}))
+                return sum(pc.sum(window.holds(batch.column("ordered_at"))).as_py() or 0 for batch in texts)
+            return _counted(session, self.orders, condition)
+
     def count_without_time(self) -> int:
         """How many orders no window has: their ordered_at is null, infinite or unreadable text."""
         with self.database.connect(self.orders) as session:
@@ -102,9 +115,7 @@ class Warehouse:
             condition: Expression = ordered_at.operand.is_(None)
             if session.has_infinite_times:
                 condition = sa.or_(condition, sa.not_(sa.func.isfinite(ordered_at.operand)))
-            query = select({"orders": sa.func.count()}, self.orders, condition)
-            counts = _stream(session, query, pa.schema([("orders", pa.int64())]))
-            return sum(pc.sum(batch.column("orders")).as_py() for batch in counts)
+            return _counted(session, self.orders, condition)
 
     def _columns_with_time(self, session: Session) -> dict[str, Column]:
         columns = known(session.columns())
@@ -128,6 +139,13 @@ def _stream(session: Session, query: Query, schema: pa.Schema) -> Iterator[pa.Re
         except pa.ArrowException:
             raise WarehouseError("the warehouse gave a value that is not of its column's type") from None
         yield typed
+
+
+def _counted(session: Session, orders: Relation, condition: Expression) -> int:
+    """How many orders fulfil the condition."""
+    query = select({"orders": sa.func.count()}, orders, condition)
+    counts = _stream(session, query, pa.schema([("orders", pa.int64())]))
+    return sum(pc.sum(batch.column("orders")).as_py() for batch in counts)
 
 
 def _unreadable(texts: pa.Array) -> int:

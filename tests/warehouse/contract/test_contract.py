@@ -164,6 +164,8 @@ def test_each_order_is_in_one_partition_whatever_tells_its_time(engine: Engine, 
     numbers = {"date": [0, 1, 1, 1, 1, 0]}.get(kind, [0, 24 - shift, 24, 24, 24, shift])
     assert [len(day) for day in days] == numbers
     assert [order for day in days for order in day] == [row["order_id"] for row in rows]
+    starts = [datetime(2026, 10, 17, tzinfo=UTC) + day * ONE_DAY for day in range(6)]
+    assert [warehouse.count(start, start + ONE_DAY) for start in starts] == numbers
 
 
 def test_orders_without_a_time_are_counted(engine: Engine) -> None:

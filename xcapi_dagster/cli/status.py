@@ -1,0 +1,57 @@
+"""`xcapi status`."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from xcapi_dagster import resources
+from xcapi_dagster.cli.instances import ChosenInstance, instance_options
+from xcapi_dagster.partitions.watch import Watched, watch
+from xcapi_dagster.reports.history import History
+from xcapi_dagster.runs import BUNDLED_PROJECT, Project
+
+_LATEST = 14  # partitions, unless others are asked for
+
+
+@click.command()
+@click.option("--from", "first", metavar="KEY", help="The first partition; without, the latest 14 are looked at.")
+@click.option("--to", "last", metavar="KEY", help="The last partition.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each partition.")
+@instance_options
+def status(first: str | None, last: str | None, *, as_json: bool, instance: ChosenInstance) -> None:
+    """Show what is in the warehouse beside what was settled: late orders, and what is still open. Nothing is sent.
+
+    Exit status 0: every partition is settled; 1: a sync would find something, or an operator has to decide.
+    """
+    if (first is None) != (last is None):
+        raise click.UsageError("give --from and --to, or neither")
+    settings = instance.settings()
+    project = Project(instance.module or BUNDLED_PROJECT, instance.name)
+    keys = project.partitions(first, last) if first and last else project.latest(_LATEST)
+    summaries = {summary.partition: summary for summary in History.of(resources.outputs_of(settings)).all}
+    found = list(watch(project.windows(keys), resources.warehouse_of(settings), summaries))
+    if as_json:
+        for each in found:
+            click.echo(json.dumps(each.as_dict(), default=str))
+    else:
+        console = Console()
+        console.print(_table(found), width=console.width if console.is_terminal else max(console.width, 120))
+        if late := [each.partition for each in found if each.difference and each.read is not None]:
+            click.echo(f"Late orders: xcapi sync --from {late[0]} --to {late[-1]}")
+    sys.exit(0 if all(each.is_settled for each in found) else 1)
+
+
+def _table(found: Sequence[Watched]) -> Table:
+    table = Table(title="In the warehouse, and settled")
+    table.add_column("partition", no_wrap=True)
+    for heading in ("orders now", "synced", "accepted", "lost", "pending", "unknown", "held"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for each in found:
+        numbers = (each.in_warehouse, each.read, each.accepted, each.lost, each.pending, each.unknown, each.held)
+        table.add_row(each.partition, *("–" if number is None else f"{number:,}" for number in numbers), each.told)
+    return table
