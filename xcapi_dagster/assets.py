@@ -18,6 +18,7 @@ from xcapi_dagster.machines import check_ledger_is_shared
 from xcapi_dagster.metadata import column_schema, ledger_stamp, of_prepared, of_report, of_uploaded
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.prepare import Prepared, prepare_partition
+from xcapi_dagster.partitions.purge import purge
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.partitions.upload import Uploaded, upload_partition
 from xcapi_dagster.reports.history import History
@@ -106,6 +107,8 @@ def _conversions(
                 context.log.info("%s: %d orders read, %d ready to send", partition.key, prepared.read, prepared.ready)
                 metadata = of_prepared(prepared, without_time, outputs.path("conversions", partition.key))
                 context.add_asset_metadata(metadata, asset_key=key, partition_key=partition.key)
+            if purged := purge(outputs, resources.keep_of(settings), datetime.now(UTC)):
+                context.log.info("%d files were deleted that had been kept as long as the settings say", purged)
             history = History.of(outputs)
         verdicts = [checks.identifier_coverage(key, done), checks.steady_identifier_coverage(key, done, history)]
         return dg.MaterializeResult(asset_key=key, check_results=verdicts)

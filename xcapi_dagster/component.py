@@ -62,6 +62,8 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
     unknown_consent: Literal["suppress", "send"] | None = Field(default=None, description="XCAPI_UNKNOWN_CONSENT")
     allow_ip_user_agent_only: bool | None = Field(default=None, description="XCAPI_ALLOW_IP_USER_AGENT_ONLY")
     send_event_source_url: bool | None = Field(default=None, description="XCAPI_SEND_EVENT_SOURCE_URL")
+    keep_conversions_days: int | None = Field(default=None, description="XCAPI_KEEP_CONVERSIONS_DAYS")
+    keep_reports_days: int | None = Field(default=None, description="XCAPI_KEEP_REPORTS_DAYS")
     events_per_15_min: int | None = Field(default=None, description="XCAPI_EVENTS_PER_15_MIN")
     requests_per_min: int | None = Field(default=None, description="XCAPI_REQUESTS_PER_MIN")
     senders: int | None = Field(default=None, description="XCAPI_SENDERS: the most requests at once")

@@ -6,7 +6,7 @@ names the setting, when a setting names something that cannot be used.
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
@@ -29,6 +29,7 @@ from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.delivery.view import LedgerView
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.outputs import Outputs, check_folder, check_output_url
+from xcapi_dagster.partitions.purge import Keep
 from xcapi_dagster.partitions.stamp import read_stamp
 from xcapi_dagster.settings import DEMO_OAUTH, OAUTH_FIELDS, AccountSettings, Settings, missing_oauth
 from xcapi_dagster.stores import path_of
@@ -75,6 +76,12 @@ def rules_of(settings: Settings, now: datetime) -> Rules:
         send_event_source_url=settings.send_event_source_url,
         now=now,
     )
+
+
+def keep_of(settings: Settings) -> Keep:
+    """How long files are kept."""
+    reports = settings.keep_reports_days
+    return Keep(timedelta(days=settings.keep_conversions_days), timedelta(days=reports) if reports else None)
 
 
 def terms_of(settings: Settings, *, is_history: bool) -> Terms:

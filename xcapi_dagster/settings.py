@@ -49,6 +49,8 @@ VARIABLES: Mapping[str, str] = {
     "unknown_consent": "XCAPI_UNKNOWN_CONSENT",
     "allow_ip_user_agent_only": "XCAPI_ALLOW_IP_USER_AGENT_ONLY",
     "send_event_source_url": "XCAPI_SEND_EVENT_SOURCE_URL",
+    "keep_conversions_days": "XCAPI_KEEP_CONVERSIONS_DAYS",
+    "keep_reports_days": "XCAPI_KEEP_REPORTS_DAYS",
     "events_per_15_min": "XCAPI_EVENTS_PER_15_MIN",
     "requests_per_min": "XCAPI_REQUESTS_PER_MIN",
     "senders": "XCAPI_SENDERS",
@@ -166,6 +168,8 @@ class Settings(AccountSettings):
     unknown_consent: Literal["suppress", "send"] | None = None
     allow_ip_user_agent_only: Flag = True
     send_event_source_url: Flag = False
+    keep_conversions_days: int = Field(default=7, ge=1, description="Of files with hashed identifiers.")
+    keep_reports_days: int | None = Field(default=None, ge=1, description="Of results and reports; None: for ever.")
     events_per_15_min: int = Field(default=contract.EVENTS_PER_WINDOW, ge=1, le=contract.EVENTS_PER_WINDOW_MAX)
     requests_per_min: int = Field(default=contract.REQUESTS_PER_MINUTE, ge=1, le=contract.REQUESTS_PER_MINUTE_MAX)
     senders: int = Field(default=4, ge=1, le=32)

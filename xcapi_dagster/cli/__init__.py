@@ -24,6 +24,7 @@ _MODULES: Mapping[str, str] = {
     "explain": "explain",
     "held": "held",
     "ledger": "ledger",
+    "purge": "purge",
     "tags": "tags",
     "explain-error": "explain_error",
     "sandbox": "sandbox",

@@ -1,0 +1,44 @@
+"""Files that have served their time: what was sent holds hashed identifiers, and is kept for days, not for ever.
+
+The ledger forgets nothing by it: what was accepted is never sent again, whatever files are left.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from upath import UPath
+
+from xcapi_dagster.outputs import FileKind, Outputs
+
+_CONVERSIONS: tuple[FileKind, ...] = ("conversions", "invalid")
+_REPORTS: tuple[FileKind, ...] = (
+    "upload_results", "requests", "rejection_report", "rejection_csv", "rejection_page", "summary",
+)  # fmt: skip
+
+
+class Keep(NamedTuple):
+    """How long files are kept after they were written; None is for ever."""
+
+    conversions: timedelta | None
+    reports: timedelta | None
+
+
+def expired(outputs: Outputs, keep: Keep, now: datetime) -> Iterator[UPath]:
+    """The files that were written so long before ``now`` that they are not to be kept."""
+    for kinds, age in ((_CONVERSIONS, keep.conversions), (_REPORTS, keep.reports)):
+        if age is None:
+            continue
+        for kind in kinds:
+            for partition in outputs.partitions(kind):
+                path = outputs.path(kind, partition)
+                if path.stat().st_mtime < (now - age).timestamp():
+                    yield path
+
+
+def purge(outputs: Outputs, keep: Keep, now: datetime) -> int:
+    """Delete the expired files; returns how many."""
+    paths = list(expired(outputs, keep, now))
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return len(paths)
