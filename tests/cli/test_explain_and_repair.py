@@ -139,9 +139,7 @@ def test_late_orders_show_and_only_they_are_sent(
 
 
 @pytest.mark.slow
-def test_what_was_lost_is_sent_after_the_mend(
-    sync: Run, sql: Sql, sandbox: Sandbox, xcapi: Callable[..., Result]
-) -> None:
+def test_what_was_lost_is_sent_after_the_mend(sync: Run, sql: Sql, sandbox: Sandbox, tmp_path: Path) -> None:
     """Only the partitions that carried the code are read again, and nothing that X accepted is sent again."""
     first = sync(*DAYS)
     assert [each["invalid"] for each in first] == [1, 0, 1]
@@ -154,6 +152,12 @@ def test_what_was_lost_is_sent_after_the_mend(
     ]
     assert [received.conversion["conversion_id"] for received in sandbox.received[before:]] == ["order-3", "order-24"]
     assert sync("--reason", "no_identifier", *DAYS) == []
+    page = (tmp_path / "home" / "output" / "purchases" / "rejection_report" / "index.html").read_text()
+    recovered = page[page.index('id="recovered"') :].partition("</section>")[0]
+    assert re.findall(r"<code>(\w+)</code>.*?([0-9-]{10})</a>.*?>(\d+)</td>.*?>(\d+)</td>", recovered) == [
+        ("no_identifier", "2026-11-01", "1", "1"),
+        ("no_identifier", "2026-11-03", "1", "1"),
+    ]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from xcapi_dagster import resources
 from xcapi_dagster.cli.operator import operator
@@ -10,6 +11,8 @@ from xcapi_dagster.cli.outcomes import told
 from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.partitions.repair import Lost, lost_for, recovered, reopen
+from xcapi_dagster.reports.pages import write_overview
+from xcapi_dagster.reports.repairs import Repaired, note
 from xcapi_dagster.settings import Settings
 
 
@@ -17,6 +20,7 @@ from xcapi_dagster.settings import Settings
 class Repair:
     """The partitions to sync again, and what of them was lost before."""
 
+    code: str
     lost: Sequence[Lost]
     settings: Settings
 
@@ -25,9 +29,16 @@ class Repair:
         """Their keys."""
         return [each.partition for each in self.lost]
 
-    def recovered(self) -> Mapping[str, int]:
-        """How many of the lost orders X has accepted by now, by partition."""
-        return recovered(self.lost, resources.outputs_of(self.settings))
+    def end(self) -> Mapping[str, int]:
+        """How many of the lost orders X has accepted by now, by partition; the overview shows it from now on."""
+        outputs = resources.outputs_of(self.settings)
+        counts = recovered(self.lost, outputs)
+        today = datetime.now(UTC).date().isoformat()
+        if self.lost:
+            lines = [Repaired(today, self.code, key, len(ids), counts[key]) for key, ids in self.lost]
+            note(outputs, lines)
+            write_overview(outputs)
+        return counts
 
 
 def begin_repair(code: str, partitions: Sequence[str], settings: Settings) -> Repair:
@@ -47,4 +58,4 @@ def begin_repair(code: str, partitions: Sequence[str], settings: Settings) -> Re
             why = f"xcapi sync --reason {code}"
             reopened = reopen(code, lost, ledger, outputs, by=operator(), why=why)
         told.print(f"{reopened:,} of them X had refused: they are sent again.")
-    return Repair(lost, settings)
+    return Repair(code, lost, settings)

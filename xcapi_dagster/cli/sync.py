@@ -56,5 +56,5 @@ def sync(
             outcomes = run(project, repair.partitions, dagster, per_run=1)  # they need not follow one another
         else:
             outcomes = run(project, partitions, dagster, per_run=_PARTITIONS_PER_RUN)
-    tell(outcomes, settings, as_json=as_json, recovered=repair.recovered() if repair else None)
+    tell(outcomes, settings, as_json=as_json, recovered=repair.end() if repair else None)
     sys.exit(0 if all(ran.is_done for ran in outcomes) else 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +14,7 @@ from xcapi_dagster.outputs import FileKind, Outputs, parquet_file
 from xcapi_dagster.reports.history import History
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """The orders of a partition that carried a reason and that X had not accepted."""
 
     partition: str

@@ -22,7 +22,7 @@ _OF_RESULT = (
     "debug_id", "first_sent_at", "settled_at",
 )  # fmt: skip
 _OF_REASON = ("reason_code", "stage", "severity", "column", "detail", "fix", "isolated_by")
-_STATE_OF_SEVERITY = (("rejected", "invalid"), ("suppressed", "suppressed"))
+_STATE_OF_SEVERITY = (("rejected", "invalid"), ("suppressed", "suppressed"), ("held", "held"))
 
 _NEXT = {
     Standing.NEW: "it is sent, if the warehouse still gives it as it is",
@@ -37,9 +37,10 @@ _NEXT = {
     Standing.GROUPED: "it is tried again, in a small group",
     Standing.RELEASED: "it is sent once more, as an operator decided",
 }
+_JUDGED_ANEW = "it is judged anew"
 _NEXT_OF_UNSENT = {
-    "invalid": "it is judged anew: mend in the warehouse what is named first",
-    "suppressed": "it is judged anew: without consent it stays unsent",
+    "invalid": f"{_JUDGED_ANEW}: mend in the warehouse what is named first",
+    "suppressed": f"{_JUDGED_ANEW}: without consent it stays unsent",
     "duplicate": "nothing: the newer row of the order counts",
 }
 
@@ -90,7 +91,7 @@ def _state(reasons: list[dict[str, Any]]) -> str:
     if any(row["reason_code"] == "duplicate_order" for row in reasons):
         return "duplicate"
     severities = {row["severity"] for row in reasons}
-    return next(state for severity, state in (*_STATE_OF_SEVERITY, ("held", "held")) if severity in severities)
+    return next((state for severity, state in _STATE_OF_SEVERITY if severity in severities), "pending")
 
 
 def _rows(outputs: Outputs, kind: FileKind, partition: str, order_id: str) -> list[dict[str, Any]]:
@@ -133,7 +134,7 @@ class _Teller:
         reasons = [row | {"meaning": REASONS[row["reason_code"]].meaning} for row in reasons]
         event_id, conversion_id = result["event_id"], result["conversion_id"]
         if event_id is None or conversion_id is None:
-            return Sighting(partition, result, reasons, None, _NEXT_OF_UNSENT[result["state"]])
+            return Sighting(partition, result, reasons, None, _NEXT_OF_UNSENT.get(result["state"], _JUDGED_ANEW))
         keys = self._ledger.keys([event_id], [conversion_id])
         known = self._remembered(keys)
         unsent = _NEXT_OF_UNSENT.get(result["state"])

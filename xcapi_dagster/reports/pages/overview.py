@@ -9,6 +9,7 @@ from xcapi_dagster.reports.pages.partition import headline, tiles
 from xcapi_dagster.reports.pages.reasons import SECTIONS, reason_views
 from xcapi_dagster.reports.pages.render import render
 from xcapi_dagster.reports.pages.trend import coverage_chart, trend_chart, trend_rows
+from xcapi_dagster.reports.repairs import repairs
 from xcapi_dagster.reports.summary import Summary, merged
 
 _MOST_LISTED = 400  # partitions: charts and table of more help nobody
@@ -37,6 +38,7 @@ def overview_page(everything: Sequence[Summary], outputs: Outputs, first: str = 
         rows=rows,
         partitions=len(summaries),
         is_range=bool(first),
+        repairs=[each for each in repairs(outputs) if first <= each.partition <= last],
         span=f"{first} to {last}" if first else f"all {number(len(summaries))} partitions",
         trend_chart=trend_chart(rows) if rows else "",
         coverage_chart=coverage_chart(listed) if rows else "",
