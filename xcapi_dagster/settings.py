@@ -11,13 +11,10 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -27,6 +24,7 @@ from pydantic import (
 
 from xcapi_dagster import contract
 from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.setting_types import AdsId, Country, Date, Flag, Secret, TimeZone, matching
 from xcapi_dagster.token_file import with_stored_token
 
 OAUTH_FIELDS = ("consumer_key", "consumer_secret", "access_token", "access_token_secret")
@@ -83,51 +81,6 @@ DEMO: Mapping[str, Any] = {
 DEMO_OAUTH: Mapping[str, SecretStr] = {field: SecretStr(f"sandbox-{field.replace('_', '-')}") for field in OAUTH_FIELDS}
 
 
-def _matching(pattern: str, message: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(message)
-        return value
-
-    return AfterValidator(check)
-
-
-def _time_zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("is not a time zone; use a name such as Europe/Berlin or UTC") from None
-    return value
-
-
-def _true_or_false(value: object) -> object:
-    if isinstance(value, str) and value.lower() not in {"true", "false"}:
-        raise ValueError("must be true or false")
-    return value.lower() == "true" if isinstance(value, str) else value
-
-
-def _secret(value: SecretStr) -> SecretStr:
-    if not all("!" <= character <= "~" for character in value.get_secret_value()):
-        raise ValueError("holds white space or a character that no key has; was it pasted with a line break?")
-    return value
-
-
-def _iso_date(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            raise ValueError("must be a date such as 2026-10-20") from None
-    return value
-
-
-TimeZone = Annotated[str, AfterValidator(_time_zone)]
-Flag = Annotated[bool, BeforeValidator(_true_or_false)]
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
-AdsId = Annotated[str, _matching(contract.PIXEL_ID.pattern, "is no id of X's: lower-case letters and digits")]
-Country = Annotated[str, _matching("[A-Z]{2}", "must be an ISO 3166 country code of two capital letters, such as US")]
-
-
 class AccountSettings(BaseModel):
     """What a question about an ads account needs: where X is, the account, and who asks."""
 
@@ -135,7 +88,7 @@ class AccountSettings(BaseModel):
 
     demo: bool = False
     api_url: str | None = Field(default=contract.API_URL, description="None: the demo's own sandbox.")
-    api_version: Annotated[str, _matching("[0-9]+", "must be a number")] = contract.API_VERSION
+    api_version: Annotated[str, matching("[0-9]+", "must be a number")] = contract.API_VERSION
     account_id: AdsId
     consumer_key: Secret | None = None
     consumer_secret: Secret | None = None
@@ -147,18 +100,16 @@ class AccountSettings(BaseModel):
 class Settings(AccountSettings):
     """One component instance's settings, checked. `from_environment` is the usual way to get one."""
 
-    name: Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be a plain name")] = "purchases"
+    name: Annotated[str, matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be a plain name")] = "purchases"
     home: Path = Field(description="Folder for all that is written.")
     warehouse_url: str = Field(repr=False, description="duckdb:///FILE, postgresql://… and others.")
     orders: str = Field(default="orders", description="table, schema.table, or a path ending in .sql")
     ledger_url: str = Field(repr=False, description="SQLAlchemy URL of the ledger: SQLite or PostgreSQL.")
     output_url: str = Field(repr=False, description="Folder or object store for Parquet and reports.")
     reports_url: (
-        Annotated[str, _matching("https?://[^?#@]+", "must be an address such as https://reports.example.com")] | None
+        Annotated[str, matching("https?://[^?#@]+", "must be an address such as https://reports.example.com")] | None
     ) = Field(default=None, repr=False, description="Where a web server serves the output folder, for links.")
-    start_date: Annotated[date, BeforeValidator(_iso_date)] = Field(
-        default=FIRST_DAY, description="The first daily partition."
-    )
+    start_date: Date = Field(default=FIRST_DAY, description="The first daily partition.")
     timezone: TimeZone = Field(default="UTC", description="Of the partitions.")
     source_timezone: TimeZone = Field(default="UTC", description="Of timestamps without a zone.")
     default_country: Country | None = Field(default=None, description="For national phone numbers.")
