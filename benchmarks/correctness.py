@@ -4,10 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from benchmarks.product import run, settings_for
-from benchmarks.straightforward import conversion_of
+from benchmarks.straightforward import conversion_of, frame_of
 from xcapi_dagster.sandbox import Sandbox
 from xcapi_dagster.settings import DEMO_OAUTH
 
@@ -31,10 +29,8 @@ def check(orders: Path, folder: Path) -> str:
 
 
 def _expected(orders: Path) -> dict[str, dict[str, Any]]:
-    with duckdb.connect(str(orders), read_only=True) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        frame = connection.sql("SELECT * FROM orders").df().drop_duplicates("order_id", keep="last")
-    return {event["conversion_id"]: event for event in frame.apply(conversion_of, axis=1) if event}
+    events = frame_of(orders).apply(conversion_of, axis=1)
+    return {event["conversion_id"]: event for event in events if event}
 
 
 def _plain(conversion: Any) -> str:

@@ -27,10 +27,7 @@ from xcapi_dagster.settings import DEMO
 def run(orders: Path, url: str) -> dict[str, Any]:
     """Send all orders; returns how many were sent and what it took."""
     cpu, wall = time.process_time(), time.monotonic()
-    with duckdb.connect(str(orders), read_only=True) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        frame = connection.sql("SELECT * FROM orders").df()
-    frame = frame.drop_duplicates("order_id", keep="last")
+    frame = frame_of(orders)
     conversions = [event for event in frame.apply(conversion_of, axis=1) if event]
     session = OAuth1Session("benchmark", "benchmark", "benchmark", "benchmark")
     address = f"{url}/12/measurement/conversions/{DEMO['pixel_id']}"
@@ -44,6 +41,14 @@ def run(orders: Path, url: str) -> dict[str, Any]:
         "wall": {"all": time.monotonic() - wall},
         "peak_bytes": peak_bytes(),
     }
+
+
+def frame_of(orders: Path) -> pd.DataFrame:
+    """The orders, the latest row of each."""
+    with duckdb.connect(str(orders), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        frame = connection.sql("SELECT * FROM orders").to_arrow_table().to_pandas()
+    return frame.drop_duplicates("order_id", keep="last")
 
 
 def conversion_of(order: pd.Series) -> dict[str, Any] | None:
