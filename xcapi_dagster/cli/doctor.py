@@ -4,12 +4,12 @@ import json
 import sys
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.operator import plain
+from xcapi_dagster.cli.tables import output
 from xcapi_dagster.doctor import Finding, examine, exit_status
 
 _COLORS = {"ok": "green", "warning": "yellow", "broken": "red", "not checked": "dim"}
@@ -29,8 +29,7 @@ def doctor(instance: ChosenInstance, *, as_json: bool) -> None:
         told = [{"check": f.check, "status": f.status, "message": f.message, "mend": f.mend or None} for f in findings]
         click.echo(json.dumps(told, indent=2))
     else:
-        console = Console()
-        console.print(_table(findings), width=console.width if console.is_terminal else max(console.width, 140))
+        output().print(_table(findings))
     sys.exit(exit_status(findings))
 
 

@@ -27,6 +27,8 @@ def explain(order_id: str, instance: ChosenInstance, *, as_json: bool) -> None:
     settings = instance.settings()
     policy = resources.terms_of(settings, is_history=False).policy
     order_id = order_id.strip()
+    if not order_id:
+        raise click.UsageError("give the id of an order")
     ledger = resources.ledger_view_of(settings)
     found = story_of(order_id, resources.outputs_of(settings), ledger, policy, datetime.now(UTC).timestamp())
     if as_json:

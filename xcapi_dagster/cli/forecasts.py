@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from xcapi_dagster import resources
+from xcapi_dagster.cli.tables import output
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.forecast import Forecast, Terms, forecast, seconds_at
@@ -74,8 +74,7 @@ def print_table(found: Sequence[Forecast], title: str) -> None:
         table.add_row(each.partition, *(f"{_counts(each)[name] or 0:,}" for name in shown))
     table.add_section()
     table.add_row("all", *(f"{total[name]:,}" for name in shown), style="bold")
-    console = Console()
-    console.print(table, width=console.width if console.is_terminal else max(console.width, 160))
+    output().print(table)
 
 
 def _counts(each: Forecast) -> dict[str, Any]:

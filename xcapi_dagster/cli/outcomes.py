@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from xcapi_dagster.cli.tables import output
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.resources import outputs_of
 from xcapi_dagster.runs import Project, Ran
@@ -55,8 +56,7 @@ def tell(
             told_of_repair = {} if recovered is None else {"recovered": recovered.get(key, 0)}
             click.echo(json.dumps({"partition": key, **counted.as_dict(), **told_of_repair}))
     elif counts:
-        output = Console()
-        output.print(_table(counts), width=output.width if output.is_terminal else max(output.width, 160))
+        output().print(_table(counts))
         outputs = outputs_of(settings)
         told.print(f"Files: {settings.output_url}/{settings.name}", soft_wrap=True)
         if recovered is not None:

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from xcapi_dagster import resources
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
+from xcapi_dagster.cli.tables import output
 from xcapi_dagster.partitions.watch import Watched, watch
 from xcapi_dagster.reports.history import History
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project
@@ -38,8 +38,7 @@ def status(first: str | None, last: str | None, *, as_json: bool, instance: Chos
         for each in found:
             click.echo(json.dumps(each.as_dict(), default=str))
     else:
-        console = Console()
-        console.print(_table(found), width=console.width if console.is_terminal else max(console.width, 120))
+        output().print(_table(found))
         if late := [each.partition for each in found if each.difference and each.read is not None]:
             click.echo(f"Late orders: xcapi sync --from {late[0]} --to {late[-1]}")
     sys.exit(0 if all(each.is_settled for each in found) else 1)
