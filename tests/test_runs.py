@@ -67,6 +67,13 @@ def test_what_cannot_be_run_is_named(write: Write, code: str, name: str, told: s
         Project(write("cannot_be_run", code), name)
 
 
+@pytest.mark.parametrize("module", ["", "..shop", "shop/definitions.py", "shop."])
+def test_what_is_no_name_of_a_module_is_refused(module: str) -> None:
+    """Before anything is imported."""
+    with pytest.raises(ConfigurationError, match="is no name of a module"):
+        Project(module, "shop")
+
+
 def test_a_module_that_is_not_there_is_named(write: Write) -> None:
     """By the name that was given."""
     with pytest.raises(ConfigurationError, match="there is no module no_such_project"):

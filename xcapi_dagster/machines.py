@@ -3,8 +3,9 @@
 A ledger in a file is another ledger on every machine, and two ledgers send every order twice.
 """
 
+import re
+
 import dagster as dg
-from sqlalchemy.engine import make_url
 
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.settings import Settings
@@ -21,7 +22,7 @@ def check_ledger_is_shared(settings: Settings, instance: dg.DagsterInstance, exe
     Launchers that are not Dagster's own (Kubernetes, Docker, ECS, Celery) and executors that leave the machine count
     as elsewhere.
     """
-    if make_url(settings.ledger_url).get_backend_name() != "sqlite":
+    if re.split("[+:]", settings.ledger_url)[0] != "sqlite":
         return
     if starter := _starter_elsewhere(instance, executor):
         raise ConfigurationError(

@@ -126,6 +126,8 @@ class Project:
 
 def _load(module: str) -> dg.Definitions:
     """The definitions in ``module``; what a component found wrong with the settings is told as such."""
+    if not all(name.isidentifier() for name in module.split(".")):
+        raise ConfigurationError(f"-m {module!r} is no name of a module, such as my_project.definitions")
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` and Dagster's own commands do
     try:
         definitions = _definitions_in(importlib.import_module(module))
@@ -160,8 +162,8 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
     home = Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home)
     if not home.is_absolute():
         raise ConfigurationError("DAGSTER_HOME must be an absolute path")
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_folder(settings.home, "XCAPI_HOME")
+    _make_folder(home, "DAGSTER_HOME")
     with (home / ".xcapi.lock").open("w") as lock:
         if fcntl:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -172,6 +174,15 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
         instance.get_asset_keys(limit=1)
         _end_the_dead(instance)
         return instance
+
+
+def _make_folder(path: Path, setting: str) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(f"{setting}: {path} cannot be made ({error.strerror})") from None
+    if not os.access(path, os.W_OK):
+        raise ConfigurationError(f"{setting}: {path} cannot be written by this user")
 
 
 def _end_the_dead(instance: dg.DagsterInstance) -> None:

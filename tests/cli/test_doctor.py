@@ -117,6 +117,8 @@ def test_a_good_set_up_is_ok_and_nothing_is_created(doctor: Doctor, tmp_path: Pa
         ({"XCAPI_OUTPUT_URL": "/proc/nowhere"}, "output", "cannot be written"),
         ({"XCAPI_LEDGER_URL": "sqlite:////proc/ledger.db"}, "ledger", "XCAPI_LEDGER_URL"),
         ({"XCAPI_LEDGER_URL": "postgresql://u:pass-word@127.0.0.1:1/x"}, "ledger", "cannot be reached"),
+        ({"XCAPI_LEDGER_URL": "ledger.db"}, "ledger", "not a database URL"),
+        ({"X_ADS_API_URL": "http://ads-api.example"}, "X", "must begin with https://"),
         ({"X_ADS_PIXEL_TOKEN": DEMO_ACCESS_TOKEN}, "credentials", "X_ADS_PIXEL_TOKEN"),
     ],
 )

@@ -44,6 +44,11 @@ class _Commands(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 - says what the table above promises
         return command
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if any("\ud800" <= character <= "\udfff" for argument in args for character in argument):
+            raise click.UsageError("an argument is no text in UTF-8")
+        return super().parse_args(context, args)
+
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)

@@ -8,6 +8,7 @@ from requests.auth import AuthBase
 
 from xcapi_dagster import resources
 from xcapi_dagster.ads_api.account import AdsAccount
+from xcapi_dagster.ads_api.address import check_api_url
 from xcapi_dagster.ads_api.auth import pixel_token_doubt
 from xcapi_dagster.ads_api.catalogue import ROLE_ADVICE
 from xcapi_dagster.ads_api.connection import Connection, NoReply
@@ -40,6 +41,10 @@ class _Nobody(AuthBase):
 def examine(settings: Settings, clock: Callable[[], float]) -> Iterator[Finding]:
     """A finding for each of CHECKS."""
     yield _credentials(settings)
+    if unusable := list(guarded("X", "correct X_ADS_API_URL", lambda: _address(settings))):
+        yield from unusable
+        yield from not_checked(CHECKS[2:], "X comes first")
+        return
     with resources.api_url_of(settings) as url:
         oauth = resources.oauth_of(settings)
         connection = Connection(url, oauth or _Nobody(), timeout=resources.PATIENCE_WITH_QUESTIONS, clock=clock)
@@ -56,6 +61,13 @@ def examine(settings: Settings, clock: Callable[[], float]) -> Iterator[Finding]
             return
         connection.clock_offset = asked.clock_skew or 0.0
         yield from _account(AdsAccount(connection, settings.api_version, settings.account_id), asked, settings)
+
+
+def _address(settings: Settings) -> Iterator[Finding]:
+    """Nothing where requests may go to the address that is set; raises ConfigurationError where they may not."""
+    if settings.api_url is not None:
+        check_api_url(settings.api_url)
+    yield from ()
 
 
 def _ask(connection: Connection, settings: Settings) -> Answer:

@@ -1,0 +1,41 @@
+"""Arguments that no command can use: one line, exit status 2."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from tests.cli.conftest import Instance
+from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.runs import dagster_instance
+
+Xcapi = Callable[..., Result]
+
+
+@pytest.mark.parametrize(
+    "words", [("explain", "A-\udcff"), ("ledger", "accept-scope", "--why", "\udcff\udcfe"), ("\udcff",)]
+)
+@pytest.mark.usefixtures("environ")
+def test_bytes_that_are_no_text_are_refused(xcapi: Xcapi, words: tuple[str, ...]) -> None:
+    """As a shell hands them on when they are not UTF-8."""
+    done = xcapi(*words)
+    assert done.exit_code == 2
+    assert done.stderr.endswith("Error: an argument is no text in UTF-8\n")
+
+
+def test_a_record_that_cannot_be_kept_is_not_blamed_on_the_port(xcapi: Xcapi, tmp_path: Path) -> None:
+    """The file is named."""
+    path = tmp_path / "no folder" / "record.jsonl"
+    done = xcapi("sandbox", "--port", "0", "--record", str(path))
+    assert done.exit_code == 2
+    assert done.stderr == f"xcapi: --record: {path} cannot be used: No such file or directory\n"
+
+
+def test_a_dagster_home_that_cannot_be_made_is_named(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its variable."""
+    blocked = instance.settings.home.parent / "a file"
+    blocked.touch()
+    monkeypatch.setenv("DAGSTER_HOME", str(blocked / "dagster"))
+    with pytest.raises(ConfigurationError, match=r"^DAGSTER_HOME: .* cannot be made \(Not a directory\)$"):
+        dagster_instance(instance.settings)
