@@ -31,7 +31,10 @@ def test_status_tells_what_the_ledger_knows(instance: Instance, xcapi: Xcapi, xc
     assert told["requests"] == {"accepted": 1, "held": 1}
     assert told["conversions"] == {"accepted": 2, "held": 1}
     assert (told["runs_under_way"], told["blocked_until"], told["knows_all_that_was_sent"]) == (0, None, True)
-    assert "2 accepted, 1 held" in xcapi("ledger", "status").stdout
+    shown = " ".join(xcapi("ledger", "status").stdout.split())
+    assert "conversions in them │ 2 accepted, 1 held" in shown
+    assert "blocked until │ no" in shown
+    assert "knows all that was sent │ yes" in shown
 
 
 def test_another_pixel_needs_an_agreement(

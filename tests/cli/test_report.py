@@ -36,6 +36,7 @@ def test_the_report_is_built_from_its_files(home: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "30 of 33 orders reached X. 3 are lost" in done.output
     assert "no_identifier" in done.output
+    assert "Give at least one of twclid, landing_url, email and phone." in done.output  # on one line, not cut off
     folder = home / "output" / "purchases" / "rejection_report"
     assert done.output.rstrip().endswith((folder / "index.html").as_uri())
     names = {path.name for path in folder.glob("*.html")}
@@ -69,6 +70,7 @@ def test_csv_has_the_rows_of_all_partitions(home: Path, tmp_path: Path) -> None:
     """One header, and nothing that a spreadsheet would run."""
     done = xcapi(home, "--csv", str(tmp_path / "rows.csv"))
     assert done.exit_code == 0, done.output
+    assert done.stderr == f"The rows are in {tmp_path / 'rows.csv'}.\n"
     with (tmp_path / "rows.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["order_id"] for row in rows] == ["A-0", "A-0", "'=1+1"]
@@ -84,6 +86,14 @@ def test_what_cannot_be_done_is_one_line(home: Path, tmp_path: Path) -> None:
         done = xcapi(home, *arguments)
         assert done.exit_code == 2, done.output
         assert "Traceback" not in done.output
+
+
+def test_a_range_without_reports_says_where_some_are(home: Path) -> None:
+    """To sync again would not help."""
+    done = xcapi(home, "--from", "2027-01-01", "--to", "2027-01-02")
+    assert done.stderr == (
+        "xcapi: there is no report from 2027-01-01 to 2027-01-02: there are some from 2026-10-20 to 2026-10-22\n"
+    )
 
 
 @pytest.mark.parametrize("content", [None, b"PAR1, or not"])

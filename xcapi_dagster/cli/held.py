@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import click
 import pyarrow.compute as pc
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from xcapi_dagster import resources
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.operator import at, ledger_of, operator, plain, why_option
+from xcapi_dagster.cli.tables import output
 from xcapi_dagster.delivery.doubt import Doubt, Resolution, doubts, resolve
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.errors import ConfigurationError
@@ -41,7 +41,7 @@ def list_(instance: ChosenInstance, partition: str | None, *, as_json: bool) -> 
     elif not found:
         click.echo("Nothing is held.")
     else:
-        Console().print(_table(found, now))
+        output().print(_table(found, now))
         click.echo(
             "Look at the days in Ads Manager, then: xcapi held resolve REQUEST --as accepted|lost|resend --why …"
         )

@@ -4,13 +4,13 @@ import json
 from contextlib import closing
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from xcapi_dagster import resources
 from xcapi_dagster.assets import latest_stamps
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.operator import at, ledger_of, operator, why_option
+from xcapi_dagster.cli.tables import output
 from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.overview import overview
 from xcapi_dagster.delivery.safeguards import accept_destination, accept_stamps, unknown_stamps
@@ -18,6 +18,8 @@ from xcapi_dagster.partitions.relearn import relearn
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.runs import dagster_instance
 from xcapi_dagster.settings import Settings
+
+_LABELS = {"conversions": "conversions in them"}  # one that is sent again is in two requests
 
 
 @click.group()
@@ -41,8 +43,8 @@ def status(instance: ChosenInstance, *, as_json: bool) -> None:
         return
     table = Table(title="The ledger", show_header=False)
     for fact, value in facts.items():
-        table.add_row(fact.replace("_", " "), _shown(value))
-    Console().print(table)
+        table.add_row(_LABELS.get(fact, fact.replace("_", " ")), _shown(value))
+    output().print(table)
 
 
 @ledger.command("accept-scope")
@@ -91,10 +93,12 @@ def _stamps(settings: Settings) -> list[Stamp]:
 
 
 def _shown(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
         return ", ".join(f"{number:,} {what}" for what, number in value.items()) or "none"
     if isinstance(value, list):
         return "\n".join(map(str, value)) or "none"
     if isinstance(value, float):
         return at(value)
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

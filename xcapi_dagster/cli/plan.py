@@ -13,6 +13,7 @@ from xcapi_dagster import resources
 from xcapi_dagster.ads_api.tag_plan import of_id
 from xcapi_dagster.cli.forecasts import forecasts, print_table, total_of
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
+from xcapi_dagster.cli.tables import output
 from xcapi_dagster.contract import (
     EVENTS_PER_WINDOW,
     EVENTS_PER_WINDOW_MAX,
@@ -101,4 +102,4 @@ def _tell(total: Mapping[str, int], times: Mapping[str, float], days: int | None
     else:
         table.add_row("click window", f"{total['past_click_window']:,} are older than its {days} days")
     table.add_row("ledger", f"grows by about {total['would_send'] * _LEDGER_BYTES / 1e6:,.1f} MB")
-    Console().print(table)
+    output().print(table)

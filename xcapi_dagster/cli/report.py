@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 import pyarrow as pa
-from rich.console import Console
 from rich.table import Table
 from upath import UPath
 
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
+from xcapi_dagster.cli.tables import output
 from xcapi_dagster.errors import ConfigurationError, XConversionsError
 from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.reports.history import History
@@ -45,10 +45,11 @@ def report(
     history = History.of(outputs)
     summaries = [each for each in history.all if not first or (first <= each.partition <= str(last))]
     if not summaries:
-        raise ConfigurationError(f"there is no report yet in {outputs.overview.parent}: run `xcapi sync` first")
+        raise ConfigurationError(_nothing_found(history, outputs, first, last))
     page = _build(summaries, history, outputs, first, last)
     if csv_file:
         _write_csv(summaries, outputs, csv_file)
+        click.echo(f"The rows are in {csv_file}.", err=True)
     if as_json:
         for summary in summaries:
             click.echo(json.dumps(_as_json(summary)))
@@ -56,6 +57,13 @@ def report(
         _tell(merged(summaries), outputs.address(page))
     if opens and not webbrowser.open(outputs.address(page)):
         raise XConversionsError(f"no browser could be started; open {outputs.address(page)}")
+
+
+def _nothing_found(history: History, outputs: Outputs, first: str | None, last: str | None) -> str:
+    if not history.all:
+        return f"there is no report yet in {outputs.overview.parent}: run `xcapi sync` first"
+    known = history.all[0].partition, history.all[-1].partition
+    return f"there is no report from {first} to {last}: there are some from {known[0]} to {known[1]}"
 
 
 def _build(
@@ -108,14 +116,17 @@ def _worth(worth: Worth) -> dict[str, Any]:
 
 def _tell(total: Summary, address: str) -> None:
     """The headline and the reasons that cost most, for people."""
-    output = Console()
-    output.print(headline(total), markup=False)
+    console = output()
+    console.print(headline(total), markup=False)
     table = Table()
-    for title in ("", "reason", "orders", "worth", "fix"):
-        table.add_column(title, justify="right" if title == "orders" else "left")
+    table.add_column("")
+    table.add_column("reason", no_wrap=True)
+    table.add_column("orders", justify="right")
+    table.add_column("worth", no_wrap=True)
+    table.add_column("fix", overflow="fold")
     for view in reason_views(total.reasons, total.read, set())[:_REASONS_SHOWN]:
         worth = "\n".join(view.amounts[:3])
         table.add_row(SECTIONS[view.section][0], view.reason.code, f"{view.orders:,}", worth, view.reason.fix)
     if table.row_count:
-        output.print(table)
-    output.print(f"Report: {address}", soft_wrap=True, markup=False)
+        console.print(table)
+    console.print(f"Report: {address}", soft_wrap=True, markup=False)
