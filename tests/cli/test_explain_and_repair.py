@@ -182,6 +182,18 @@ def test_an_unknown_code_is_one_line_and_sends_nothing(
     assert sandbox.requests == []
 
 
+def test_a_damaged_file_is_named(environ: dict[str, str], xcapi: Callable[..., Result]) -> None:
+    """One line, exit status 1."""
+    outputs = resources.outputs_of(from_environment(environ))
+    outputs.write_table("rejection_report", "2026-11-01", REJECTION_REPORT.empty_table())
+    outputs.write_table("upload_results", "2026-11-01", UPLOAD_RESULTS.empty_table())
+    path = outputs.path("upload_results", "2026-11-01")
+    Path(str(path)).write_bytes(b"PAR1, or not")
+    done = xcapi("explain", "A-1")
+    assert done.exit_code == 1
+    assert done.stderr == f"xcapi: {path} is damaged: sync that partition again\n"
+
+
 @pytest.mark.slow
 def test_thousands_of_partitions_are_searched(environ: dict[str, str], explain: Any) -> None:
     """Two thousand of a hundred orders each: some 4 s of CPU, of which a second is imports."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.delivery.keys import Keys
 from xcapi_dagster.delivery.standing import Policy, Standing, standings
 from xcapi_dagster.delivery.view import LedgerView
+from xcapi_dagster.errors import XConversionsError
 from xcapi_dagster.outputs import FileKind, Outputs, parquet_file
 
 _READERS = 8
@@ -95,10 +95,15 @@ def _state(reasons: list[dict[str, Any]]) -> str:
 
 
 def _rows(outputs: Outputs, kind: FileKind, partition: str, order_id: str) -> list[dict[str, Any]]:
-    """The rows about the order in a file; none where there is no such file any more."""
-    with suppress(FileNotFoundError), parquet_file(outputs.path(kind, partition)) as parquet:
-        return [row for group in _groups(parquet, order_id) for row in _of_order(parquet, group, order_id)]
-    return []
+    """The rows about the order in a file; none where there is no such file any more. XConversionsError when damaged."""
+    path = outputs.path(kind, partition)
+    try:
+        with parquet_file(path) as parquet:
+            return [row for group in _groups(parquet, order_id) for row in _of_order(parquet, group, order_id)]
+    except FileNotFoundError:
+        return []
+    except pa.ArrowException:
+        raise XConversionsError(f"{path} is damaged: sync that partition again") from None
 
 
 def _groups(parquet: pq.ParquetFile, order_id: str) -> Iterator[int]:
