@@ -61,6 +61,7 @@ def prepare_partition(partition: Partition, warehouse: Warehouse, rules: Rules, 
                 losers = duplicates.add(prepared.versions)
                 tables = _without(losers, prepared.conversions, prepared.rejections)
                 files.write(*tables, len(orders), prepared.mistyped_domains)
+        pa.default_memory_pool().release_unused()  # a chunk's memory, which is more than sending needs
         losers = duplicates.losers()
         return _rewrite(losers, conversions, invalid, files.prepared) if len(losers) else files.prepared
 
