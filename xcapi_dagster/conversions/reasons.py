@@ -110,6 +110,9 @@ _SUPPRESSED = (
     ("consent_unknown",
      "Nothing that can be read says whether the person agreed.",
      "Fill consent with granted or denied, or set XCAPI_UNKNOWN_CONSENT for orders without a consent value."),
+    ("forgotten",
+     "Somebody asked that this order be forgotten, with xcapi forget.",
+     "Nothing: it must not be sent. Remove it from the warehouse too, if that was asked."),
 )  # fmt: skip
 
 _DELIVERY: tuple[tuple[str, Stage, Severity, str, str], ...] = (
