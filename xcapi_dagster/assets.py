@@ -18,7 +18,7 @@ from xcapi_dagster.machines import check_ledger_is_shared
 from xcapi_dagster.metadata import column_schema, ledger_stamp, of_prepared, of_report, of_uploaded
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.prepare import Prepared, prepare_partition
-from xcapi_dagster.partitions.purge import purge
+from xcapi_dagster.partitions.purge import purge, purge_details
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.partitions.upload import Uploaded, upload_partition
 from xcapi_dagster.reports.history import History
@@ -194,6 +194,7 @@ def _upload_partitions(
     try:
         with resources.api_client_of(settings) as client, ledger_of_run as ledger:
             write_stamp(outputs, ledger.stamp())
+            purge_details(ledger, resources.keep_of(settings))
             delivery = Delivery(ledger, client, terms)
             for partition in partitions:
                 uploaded[partition.key] = outcome = upload_partition(

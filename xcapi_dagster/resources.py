@@ -80,9 +80,9 @@ def rules_of(settings: Settings, now: datetime) -> Rules:
 
 
 def keep_of(settings: Settings) -> Keep:
-    """How long files are kept."""
-    reports = settings.keep_reports_days
-    return Keep(timedelta(days=settings.keep_conversions_days), timedelta(days=reports) if reports else None)
+    """How long files and details are kept."""
+    days = (settings.keep_conversions_days, settings.keep_reports_days, settings.keep_details_days)
+    return Keep(*[timedelta(days=each) if each else None for each in days])
 
 
 def terms_of(settings: Settings, *, is_history: bool) -> Terms:
