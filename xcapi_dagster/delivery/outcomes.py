@@ -36,6 +36,7 @@ class Outcomes(NamedTuple):
 
     state: Column
     reason_code: Column
+    column: Column  # the names of what is at fault in the order
     detail: Column
     isolated_by: Column
     request_id: Column
@@ -65,6 +66,7 @@ def outcomes(memory: Memory, keys: Keys, standings: Standings, run_id: str) -> O
     return Outcomes(
         state=states[standing],
         reason_code=reason_code,
+        column=np.full(len(keys), None, object),
         detail=detail,
         isolated_by=isolated_by,
         request_id=column(lambda request: request.id),

@@ -21,7 +21,7 @@ from xcapi_dagster.reports.rejections import write_csv
 
 _READERS = 8
 _PREPARED: tuple[FileKind, ...] = ("conversions", "invalid")
-_TOLD: tuple[FileKind, ...] = ("upload_results", "rejection_report")
+_OTHERS: tuple[FileKind, ...] = ("superseded", "upload_results", "rejection_report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Held:
 
 def held_of(order_id: str, outputs: Outputs) -> list[Held]:
     """The partitions whose files hold something about the order."""
-    kinds = (*_PREPARED, *_TOLD)
+    kinds = (*_PREPARED, *_OTHERS)
     partitions = sorted({key for kind in kinds for key in outputs.partitions(kind)})
 
     def held(partition: str) -> Held:
@@ -67,7 +67,7 @@ def erase(order_id: str, held: list[Held], forgotten: Forgotten, outputs: Output
     for each in held:
         if each.rows.keys() & set(_PREPARED):
             forget_prepared(each.partition, forgotten, outputs)
-        for kind in each.rows.keys() & set(_TOLD):
+        for kind in each.rows.keys() & set(_OTHERS):
             _write_without(order_id, kind, each.partition, outputs)
         if "rejection_report" in each.rows:
             _write_report_anew(each.partition, history, outputs)

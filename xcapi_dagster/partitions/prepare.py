@@ -23,6 +23,7 @@ from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTIONS
 from xcapi_dagster.delivery.forgotten import Forgotten
 from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
 from xcapi_dagster.partitions import Partition
+from xcapi_dagster.partitions.changes import set_aside
 from xcapi_dagster.partitions.chunks import row_groups
 from xcapi_dagster.reports.identifiers import Identifiers, IdentifierTally
 from xcapi_dagster.reports.summary import order_states
@@ -73,6 +74,7 @@ def prepare_partition(
                 if forgotten:
                     tables = _without_forgotten(forgotten, *tables)
                 files.write(*tables, len(orders), prepared.mistyped_domains)
+        set_aside(partition.key, outputs)
         losers = duplicates.losers()
         return _settle_duplicates(losers, conversions, invalid, files.prepared) if len(losers) else files.prepared
 
