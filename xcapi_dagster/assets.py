@@ -99,11 +99,12 @@ def _conversions(
             check_ledger_is_shared(settings, context.instance, context.job_def.executor_def.name)
             warehouse, outputs = resources.warehouse_of(settings), resources.outputs_of(settings)
             rules = resources.rules_of(settings, datetime.now(UTC))
+            forgotten = resources.forgotten_of(settings)
             done: dict[str, Prepared] = {}
             if without_time := warehouse.count_without_time():
                 context.log.warning("%d orders have no ordered_at: they belong to no partition", without_time)
             for partition in _partitions(context, partitions_def):
-                done[partition.key] = prepared = prepare_partition(partition, warehouse, rules, outputs)
+                done[partition.key] = prepared = prepare_partition(partition, warehouse, rules, outputs, forgotten)
                 context.log.info("%s: %d orders read, %d ready to send", partition.key, prepared.read, prepared.ready)
                 metadata = of_prepared(prepared, without_time, outputs.path("conversions", partition.key))
                 context.add_asset_metadata(metadata, asset_key=key, partition_key=partition.key)

@@ -12,7 +12,7 @@ from upath import UPath
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.outputs import FileKind, Outputs
 
-_CONVERSIONS: tuple[FileKind, ...] = ("conversions", "invalid")
+_CONVERSIONS: tuple[FileKind, ...] = ("conversions", "invalid", "superseded")
 _REPORTS: tuple[FileKind, ...] = (
     "upload_results", "requests", "rejection_report", "rejection_csv", "rejection_page", "summary",
 )  # fmt: skip

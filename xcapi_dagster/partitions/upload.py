@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, Standing, Standings, standings
 from xcapi_dagster.errors import LedgerError, XConversionsError
-from xcapi_dagster.outputs import Outputs, parquet_writer
+from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
+from xcapi_dagster.partitions.changes import Changes, drop_aside
 from xcapi_dagster.partitions.chunks import chunks, keys_of, row_groups, versions
 from xcapi_dagster.partitions.prepare import Prepared
 from xcapi_dagster.partitions.progress import Progress
@@ -108,6 +110,7 @@ def write_results(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, *,
             pixel_also_fires=policy.pixel_also_fires,
         )
         outputs.write_text(outputs.path("summary", key), summary.model_dump_json())
+    drop_aside(key, outputs)
     stamp = ledger.stamp()
     write_stamp(outputs, stamp)
     counts = Counts(
@@ -131,12 +134,16 @@ class _Part(NamedTuple):
 def _parts(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, now: float) -> Iterator[_Part]:
     for rejections in row_groups(outputs.path("invalid", key)):
         yield _unsent(rejections, ledger)
-    for conversions in row_groups(outputs.path("conversions", key), columns=list(_COLUMNS_OF_RESULTS)):
-        keys = keys_of(ledger, conversions)
-        known = standings(ledger.memory, keys, *versions(conversions), policy, now)
-        told = outcomes(ledger.memory, keys, known, ledger.run_id)
-        results, report = upload_results(conversions, told), delivery_rejections(conversions, told)
-        yield _Part(results, report, np.arange(len(report)), results, counts_of(results, told))
+    changes = Changes(key, ledger, outputs)
+    with parquet_file(outputs.path("conversions", key)) as parquet:
+        for group in range(parquet.num_row_groups):
+            conversions = parquet.read_row_group(group, columns=list(_COLUMNS_OF_RESULTS))
+            keys = keys_of(ledger, conversions)
+            known = standings(ledger.memory, keys, *versions(conversions), policy, now)
+            told = outcomes(ledger.memory, keys, known, ledger.run_id)
+            told = changes.named(partial(parquet.read_row_group, group), keys, known, told)
+            results, report = upload_results(conversions, told), delivery_rejections(conversions, told)
+            yield _Part(results, report, np.arange(len(report)), results, counts_of(results, told))
 
 
 def _unsent(rejections: pa.Table, ledger: Ledger) -> _Part:
