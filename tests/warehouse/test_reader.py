@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
+from xcapi_dagster.conversions.columns import COLUMNS
 from xcapi_dagster.warehouse import Warehouse, open_warehouse
 from xcapi_dagster.warehouse.query import KNOWN_COLUMNS
 
@@ -180,8 +181,13 @@ def test_every_documented_column_is_known(shop: "Shop") -> None:
     assert open_warehouse(shop.url, "orders", "UTC").describe().names == [
         "order_id", "ordered_at", "conversion_id", "email", "phone", "hashed_email", "hashed_phone_number", "country",
         "twclid", "landing_url", "ip_address", "user_agent", "value", "currency", "quantity", "description", "event_id",
-        "consent", "updated_at", "items",
+        "event_source_url", "consent", "updated_at", "items",
     ]  # fmt: skip
+
+
+def test_every_column_that_the_transform_uses_is_read() -> None:
+    """Neither may import the other, so each has its own list."""
+    assert {*KNOWN_COLUMNS} == {*COLUMNS}
 
 
 def test_orders_may_stand_in_a_schema(shop: "Shop") -> None:

@@ -34,6 +34,7 @@ KNOWN_COLUMNS: Final = (
     "quantity",
     "description",
     "event_id",
+    "event_source_url",
     "consent",
     "updated_at",
     "items",
