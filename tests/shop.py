@@ -26,6 +26,8 @@ from xcapi_dagster.ads_api.transport import open_session
 from xcapi_dagster.conversions.prepare import Rules
 from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.deliver import Delivery, Terms
+from xcapi_dagster.delivery.engines import is_there
+from xcapi_dagster.delivery.forgotten import Forgotten
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.delivery.throttle import Limits
@@ -119,7 +121,7 @@ class Shop:
         return self.upload(failpoint=failpoint, **terms)
 
     def prepare(self) -> Prepared:
-        """One run of the first stage."""
+        """One run of the first stage, which keeps nothing of what the ledger, if there is one, says is forgotten."""
         start = datetime.fromisoformat(self.key).replace(tzinfo=UTC)
         rules = Rules(
             event_id=self.event_id,
@@ -137,6 +139,7 @@ class Shop:
             self,  # type: ignore[arg-type]
             rules,
             self.outputs,
+            self.forgotten(),
         )
         if self.spoiled or prepared.ready > self.batch_rows:
             self._write_anew()
@@ -220,6 +223,13 @@ class Shop:
     def states(self) -> Counter[str]:
         """How many conversions are in each state, by the partition's results."""
         return Counter(row["state"] for row in self.rows("upload_results"))
+
+    def forgotten(self) -> Forgotten | None:
+        """The orders that the ledger has tombstones of."""
+        if not is_there(self.ledger_url):
+            return None
+        with self.database() as database:
+            return Forgotten.of(database, f"loopback|{self.pixel_id}")
 
     def forget_ledger(self) -> None:
         """The volume is lost."""

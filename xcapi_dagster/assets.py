@@ -18,7 +18,7 @@ from xcapi_dagster.machines import check_ledger_is_shared
 from xcapi_dagster.metadata import column_schema, ledger_stamp, of_prepared, of_report, of_uploaded
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.prepare import Prepared, prepare_partition
-from xcapi_dagster.partitions.purge import purge
+from xcapi_dagster.partitions.purge import purge, purge_details
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.partitions.upload import Uploaded, upload_partition
 from xcapi_dagster.reports.history import History
@@ -99,11 +99,12 @@ def _conversions(
             check_ledger_is_shared(settings, context.instance, context.job_def.executor_def.name)
             warehouse, outputs = resources.warehouse_of(settings), resources.outputs_of(settings)
             rules = resources.rules_of(settings, datetime.now(UTC))
+            forgotten = resources.forgotten_of(settings)
             done: dict[str, Prepared] = {}
             if without_time := warehouse.count_without_time():
                 context.log.warning("%d orders have no ordered_at: they belong to no partition", without_time)
             for partition in _partitions(context, partitions_def):
-                done[partition.key] = prepared = prepare_partition(partition, warehouse, rules, outputs)
+                done[partition.key] = prepared = prepare_partition(partition, warehouse, rules, outputs, forgotten)
                 context.log.info("%s: %d orders read, %d ready to send", partition.key, prepared.read, prepared.ready)
                 metadata = of_prepared(prepared, without_time, outputs.path("conversions", partition.key))
                 context.add_asset_metadata(metadata, asset_key=key, partition_key=partition.key)
@@ -193,10 +194,11 @@ def _upload_partitions(
     try:
         with resources.api_client_of(settings) as client, ledger_of_run as ledger:
             write_stamp(outputs, ledger.stamp())
+            purge_details(ledger, resources.keep_of(settings))
             delivery = Delivery(ledger, client, terms)
             for partition in partitions:
                 uploaded[partition.key] = outcome = upload_partition(
-                    partition.key, ledger, delivery, terms.policy, outputs
+                    partition.key, ledger, delivery, terms.policy, outputs, context.log.info
                 )
                 history.add(outcome.summary)
                 write_page(outcome.summary, history, outputs)

@@ -64,6 +64,7 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
     send_event_source_url: bool | None = Field(default=None, description="XCAPI_SEND_EVENT_SOURCE_URL")
     keep_conversions_days: int | None = Field(default=None, description="XCAPI_KEEP_CONVERSIONS_DAYS")
     keep_reports_days: int | None = Field(default=None, description="XCAPI_KEEP_REPORTS_DAYS")
+    keep_details_days: int | None = Field(default=None, description="XCAPI_KEEP_DETAILS_DAYS")
     events_per_15_min: int | None = Field(default=None, description="XCAPI_EVENTS_PER_15_MIN")
     requests_per_min: int | None = Field(default=None, description="XCAPI_REQUESTS_PER_MIN")
     senders: int | None = Field(default=None, description="XCAPI_SENDERS: the most requests at once")

@@ -22,6 +22,7 @@ from xcapi_dagster.errors import ConfigurationError, XConversionsError
 FileKind = Literal[
     "conversions",
     "invalid",
+    "superseded",
     "upload_results",
     "requests",
     "rejection_report",
@@ -35,6 +36,7 @@ FileKind = Literal[
 _PLACES: Mapping[FileKind, tuple[str, str]] = {
     "conversions": ("conversions", ".parquet"),
     "invalid": ("conversions", ".invalid.parquet"),
+    "superseded": ("conversions", ".superseded.parquet"),
     "upload_results": ("upload_results", ".parquet"),
     "requests": ("upload_results", ".requests.parquet"),
     "rejection_report": ("rejection_report", ".parquet"),
@@ -45,7 +47,7 @@ _PLACES: Mapping[FileKind, tuple[str, str]] = {
 }
 
 
-_PRIVATE = ("conversions", "invalid")
+_PRIVATE = ("conversions", "invalid", "superseded")
 _LOCAL = ("", "file")
 _ABANDONED_AFTER_SECONDS = 24 * 3600.0
 

@@ -22,6 +22,7 @@ from xcapi_dagster.conversions.prepare import Rules, check_columns
 from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.deliver import Terms
 from xcapi_dagster.delivery.engines import check_ledger_url, is_there
+from xcapi_dagster.delivery.forgotten import Forgotten
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.safeguards import Destination, admit, admit_none
 from xcapi_dagster.delivery.standing import Policy
@@ -79,9 +80,9 @@ def rules_of(settings: Settings, now: datetime) -> Rules:
 
 
 def keep_of(settings: Settings) -> Keep:
-    """How long files are kept."""
-    reports = settings.keep_reports_days
-    return Keep(timedelta(days=settings.keep_conversions_days), timedelta(days=reports) if reports else None)
+    """How long files and details are kept."""
+    days = (settings.keep_conversions_days, settings.keep_reports_days, settings.keep_details_days)
+    return Keep(*[timedelta(days=each) if each else None for each in days])
 
 
 def terms_of(settings: Settings, *, is_history: bool) -> Terms:
@@ -144,6 +145,14 @@ def ledger_view_of(settings: Settings) -> LedgerView:
     with closing(Database(settings.ledger_url)) as database:
         admit(database, destination, stamps, remember=False)
         return LedgerView.of(database, destination.scope)
+
+
+def forgotten_of(settings: Settings) -> Forgotten | None:
+    """The orders that are not to be kept or sent, None where there is no ledger that could tell. Raises LedgerError."""
+    if not is_there(settings.ledger_url):
+        return None
+    with closing(Database(settings.ledger_url)) as database:
+        return Forgotten.of(database, destination_of(settings).scope)
 
 
 def limits_of(settings: Settings) -> Limits:

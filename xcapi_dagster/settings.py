@@ -49,6 +49,7 @@ VARIABLES: Mapping[str, str] = {
     "send_event_source_url": "XCAPI_SEND_EVENT_SOURCE_URL",
     "keep_conversions_days": "XCAPI_KEEP_CONVERSIONS_DAYS",
     "keep_reports_days": "XCAPI_KEEP_REPORTS_DAYS",
+    "keep_details_days": "XCAPI_KEEP_DETAILS_DAYS",
     "events_per_15_min": "XCAPI_EVENTS_PER_15_MIN",
     "requests_per_min": "XCAPI_REQUESTS_PER_MIN",
     "senders": "XCAPI_SENDERS",
@@ -121,6 +122,7 @@ class Settings(AccountSettings):
     send_event_source_url: Flag = False
     keep_conversions_days: int = Field(default=7, ge=1, description="Of files with hashed identifiers.")
     keep_reports_days: int | None = Field(default=None, ge=1, description="Of results and reports; None: for ever.")
+    keep_details_days: int | None = Field(default=None, ge=1, description="Of X's words in the ledger; None: for ever.")
     events_per_15_min: int = Field(default=contract.EVENTS_PER_WINDOW, ge=1, le=contract.EVENTS_PER_WINDOW_MAX)
     requests_per_min: int = Field(default=contract.REQUESTS_PER_MINUTE, ge=1, le=contract.REQUESTS_PER_MINUTE_MAX)
     senders: int = Field(default=4, ge=1, le=32)

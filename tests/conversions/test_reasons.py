@@ -13,7 +13,7 @@ missing_order_id duplicate_order invalid_time future_time invalid_value negative
 invalid_currency invalid_event_id no_identifier needs_second_identifier
 invalid_quantity invalid_items invalid_url text_too_long text_has_identifier email_invalid email_placeholder
 phone_invalid phone_no_country hash_invalid hash_placeholder ip_not_ipv4 ip_not_public
-consent_denied consent_unknown
+consent_denied consent_unknown forgotten
 api_unrecognised api_group_held unknown_outcome too_late_to_deduplicate changed_after_acceptance
 """.split()
 
@@ -47,5 +47,6 @@ def test_texts_are_sentences(told: Reason) -> None:
 def test_the_stage_follows_from_the_code() -> None:
     """Consent and X are named in the codes; what is degraded is found in the order itself."""
     for code, told in REASONS.items():
-        assert (told.stage == "consent") == code.startswith("consent_") == (told.severity == "suppressed")
+        is_about_consent = code.startswith("consent_") or code == "forgotten"
+        assert (told.stage == "consent") == is_about_consent == (told.severity == "suppressed")
         assert (told.stage == "api") == code.startswith("api_")

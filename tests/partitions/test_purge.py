@@ -8,7 +8,9 @@ import pytest
 
 from tests.partitions.conftest import SandboxedShop
 from tests.shop import Shop
-from xcapi_dagster.partitions.purge import Keep, expired, purge
+from xcapi_dagster.delivery.standing import Policy
+from xcapi_dagster.partitions.purge import Keep, expired, purge, purge_details
+from xcapi_dagster.sandbox import Do, Fault, Match
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 WEEK, YEAR = timedelta(days=7), timedelta(days=365)
@@ -43,6 +45,33 @@ def test_what_expires_and_what_stays(shop: SandboxedShop, days_ago: float, keep:
     again = shop.sync()
     assert (again.counts.already_accepted, again.counts.requests) == (3, 0)
     assert len(shop.sandbox.received) == 3
+
+
+def test_details_expire_and_nothing_is_forgotten(shop: SandboxedShop) -> None:
+    """X's words and debug ids go, but not those of what is in doubt; each order stays in its state."""
+    shop.policy = Policy(on_unknown="hold", pixel_also_fires=False)
+    shop.put_many(3)
+    shop.spoil("order-1", currency="ZZZ")
+    shop.sync()
+    shop.put("doubtful")
+    shop.sandbox.script([Fault(Match(request=shop.sandbox.requests[-1].number + 1), Do(drop="after"))])
+    shop.sync()
+    before, details = shop.states, _details(shop)
+    assert before == {"accepted": 2, "rejected": 1, "unknown": 1}
+    shop.clock.sleep(WEEK.total_seconds())
+    with shop.ledger() as ledger:
+        assert purge_details(ledger, Keep(WEEK, WEEK)) == 0
+        assert purge_details(ledger, Keep(None, None, details=2 * WEEK)) == 0
+        assert _details(shop) == details
+        assert purge_details(ledger, Keep(None, None, details=timedelta(days=6))) == len(details) - 1
+    assert [(state, bool(message)) for state, _, message in _details(shop)] == [("unknown", True)]
+    assert shop.states == before
+
+
+def _details(shop: Shop) -> list[tuple[str, str | None, str | None]]:
+    with shop.database() as database, database.transaction() as connection:
+        told = "SELECT state, debug_id, message FROM request WHERE debug_id IS NOT NULL OR message IS NOT NULL"
+        return [tuple(row) for row in connection.exec_driver_sql(told)]
 
 
 def test_without_files_nothing_expires(shop: SandboxedShop) -> None:

@@ -25,6 +25,7 @@ _MODULES: Mapping[str, str] = {
     "held": "held",
     "ledger": "ledger",
     "purge": "purge",
+    "forget": "forget",
     "tags": "tags",
     "explain-error": "explain_error",
     "sandbox": "sandbox",

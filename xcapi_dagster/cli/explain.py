@@ -10,6 +10,7 @@ import click
 from xcapi_dagster import resources
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.operator import at, plain
+from xcapi_dagster.delivery.forgotten import tombstone_of
 from xcapi_dagster.partitions.story import Sighting, story_of
 
 _LONGEST = 200  # characters of what somebody else wrote
@@ -22,7 +23,7 @@ _LONGEST = 200  # characters of what somebody else wrote
 def explain(order_id: str, instance: ChosenInstance, *, as_json: bool) -> None:
     """Tell the whole story of one order: where it was seen, what was found, what X said, what comes next.
 
-    Exit status 0: some file tells of it; 1: none does, it was in no partition that was synced.
+    Exit status 0: some file tells of it; 1: none does, it was in no partition that was synced, or is forgotten.
     """
     settings = instance.settings()
     policy = resources.terms_of(settings, is_history=False).policy
@@ -35,6 +36,8 @@ def explain(order_id: str, instance: ChosenInstance, *, as_json: bool) -> None:
         click.echo(json.dumps([_as_json(each) for each in found], indent=2, default=str))
     elif found:
         click.echo("\n\n".join("\n".join(_lines(each, order_id)) for each in found))
+    elif (tombstone := tombstone_of(ledger, order_id)) and tombstone.settled_at:
+        click.echo(f"It was forgotten on {at(tombstone.settled_at)} by {plain(tombstone.decided_by)}.")
     else:
         click.echo(
             f"{plain(order_id)[:_LONGEST]} was in no partition that was synced: `xcapi sync` the day of the order; if "

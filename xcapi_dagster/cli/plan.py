@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -24,6 +25,7 @@ from xcapi_dagster.contract import (
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import AdsApiError, ConfigurationError
 from xcapi_dagster.partitions.forecast import Forecast, seconds_at
+from xcapi_dagster.reports.pages.plan import plan_page
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project
 from xcapi_dagster.settings import Settings
 
@@ -35,10 +37,13 @@ _EVENTS_WINDOW = Limits(1, 1).window
 @click.option("--from", "first", metavar="KEY", required=True, help="The first partition.")
 @click.option("--to", "last", metavar="KEY", required=True, help="The last partition.")
 @click.option("--click-window", type=click.IntRange(1, 365), metavar="DAYS", help="Instead of the event tag's.")
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with a chart to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @instance_options
-def plan(first: str, last: str, click_window: int | None, *, as_json: bool, instance: ChosenInstance) -> None:
-    """Say what sending some partitions would take, before anything is sent. Nothing is claimed or written."""
+def plan(
+    first: str, last: str, click_window: int | None, *, page: Path | None, as_json: bool, instance: ChosenInstance
+) -> None:
+    """Say what sending some partitions would take, before anything is sent. Nothing is claimed or kept."""
     settings = instance.settings()
     project = Project(instance.module or BUNDLED_PROJECT, instance.name)
     windows = project.windows(project.partitions(first, last))
@@ -49,11 +54,14 @@ def plan(first: str, last: str, click_window: int | None, *, as_json: bool, inst
     found = list(track(prepared, "partitions", total=len(windows), console=stderr, transient=not stderr.is_terminal))
     total = total_of(found)
     times = {name: seconds_at(limits, total["would_send"], total["requests"]) for name, limits in _limits(settings)}
+    facts = _facts(total, times, days)
+    if page:
+        _write_page(page, plan_page(settings.name, [each.as_dict() for each in found], facts))
     if as_json:
         click.echo(json.dumps(_as_json(found, total, times, days), indent=2))
     else:
         print_table(found, "What is to be sent")
-        _tell(total, times, days)
+        _tell(facts)
 
 
 def _click_window(settings: Settings) -> int | None:
@@ -87,19 +95,32 @@ def _as_json(
     }
 
 
-def _tell(total: Mapping[str, int], times: Mapping[str, float], days: int | None) -> None:
-    table = Table(show_header=False, box=None)
-    table.add_row("to be sent", f"{total['would_send']:,} conversions in {total['requests']:,} requests")
+def _facts(total: Mapping[str, int], times: Mapping[str, float], days: int | None) -> list[tuple[str, str]]:
+    """What sending takes, each thing in words."""
+    facts = [("to be sent", f"{total['would_send']:,} conversions in {total['requests']:,} requests")]
     for name, seconds in times.items():
         windows = int(seconds // _EVENTS_WINDOW) + 1
         took = "at once" if not seconds else f"at least {timedelta(seconds=round(seconds))}"
-        table.add_row(name, f"{took}, {windows:,} {'window' if windows == 1 else 'windows'} of 15 minutes")
+        facts.append((name, f"{took}, {windows:,} {'window' if windows == 1 else 'windows'} of 15 minutes"))
     if total["past_deduplication"]:
         older = f"{total['past_deduplication']:,} are older than 48 hours: X cannot tell them from the pixel's"
-        table.add_row("deduplication", older)
+        facts.append(("deduplication", older))
     if days is None:
-        table.add_row("click window", "not known: give --click-window, or sign in with `xcapi auth login`")
+        facts.append(("click window", "not known: give --click-window, or sign in with `xcapi auth login`"))
     else:
-        table.add_row("click window", f"{total['past_click_window']:,} are older than its {days} days")
-    table.add_row("ledger", f"grows by about {total['would_send'] * _LEDGER_BYTES / 1e6:,.1f} MB")
+        facts.append(("click window", f"{total['past_click_window']:,} are older than its {days} days"))
+    return [*facts, ("ledger", f"grows by about {total['would_send'] * _LEDGER_BYTES / 1e6:,.1f} MB")]
+
+
+def _tell(facts: Sequence[tuple[str, str]]) -> None:
+    table = Table(show_header=False, box=None)
+    for fact in facts:
+        table.add_row(*fact)
     output().print(table)
+
+
+def _write_page(target: Path, text: str) -> None:
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"--page: {target} cannot be written ({error.strerror})") from None

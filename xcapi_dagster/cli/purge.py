@@ -6,7 +6,8 @@ import click
 
 from xcapi_dagster import resources
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
-from xcapi_dagster.partitions.purge import expired
+from xcapi_dagster.delivery.engines import is_there
+from xcapi_dagster.partitions.purge import expired, purge_details
 from xcapi_dagster.partitions.purge import purge as delete
 
 
@@ -14,9 +15,9 @@ from xcapi_dagster.partitions.purge import purge as delete
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @instance_options
 def purge(*, dry_run: bool, instance: ChosenInstance) -> None:
-    """Delete files that have been kept for as long as XCAPI_KEEP_CONVERSIONS_DAYS and XCAPI_KEEP_REPORTS_DAYS say.
+    """Delete what has been kept for as long as the settings XCAPI_KEEP_… say: files, and details in the ledger.
 
-    The ledger keeps knowing what X accepted: nothing is sent again because a file is gone.
+    The ledger keeps knowing what X accepted: nothing is sent again because something is gone.
     """
     settings = instance.settings()
     outputs, keep, now = resources.outputs_of(settings), resources.keep_of(settings), datetime.now(UTC)
@@ -27,3 +28,6 @@ def purge(*, dry_run: bool, instance: ChosenInstance) -> None:
         click.echo(f"{len(paths)} files would be deleted.")
     else:
         click.echo(f"{delete(outputs, keep, now)} files were deleted.")
+        if keep.details and is_there(settings.ledger_url):
+            with resources.operators_ledger_of(settings) as ledger:
+                click.echo(f"{purge_details(ledger, keep)} requests in the ledger were stripped of their details.")

@@ -47,7 +47,9 @@ class Duplicates:
 
     def losers(self) -> Rows:
         """The rows, ascending, that are older versions of others in another chunk."""
-        return _losers(Versions(*(np.concatenate(columns) for columns in zip(*self._chunks, strict=True))))
+        repeated = _repeated(np.concatenate([chunk.keys["high"] for chunk in self._chunks]))
+        some = [chunk.where(np.isin(chunk.keys["high"], repeated)) for chunk in self._chunks]
+        return _losers(Versions(*(np.concatenate(columns) for columns in zip(*some, strict=True))))
 
 
 def _losers(versions: Versions) -> Rows:
@@ -56,7 +58,7 @@ def _losers(versions: Versions) -> Rows:
     The latest ``updated_at`` wins, never being the earliest; then the latest ``ordered_at``, then the smaller
     fingerprint, then the earlier row.
     """
-    some = _sharing_a_key(versions)
+    some = versions.where(np.isin(versions.keys["high"], _repeated(versions.keys["high"])))
     high, low = some.keys["high"].astype(np.uint64), some.keys["low"].astype(np.uint64)
     best_first = np.lexsort((some.rows, some.fingerprints, ~some.ordered_at, ~some.updated_at, low, high))
     high, low = high[best_first], low[best_first]
@@ -64,13 +66,11 @@ def _losers(versions: Versions) -> Rows:
     return np.sort(some.rows[best_first[1:][is_same]]).astype(np.int64)
 
 
-def _sharing_a_key(versions: Versions) -> Versions:
-    """The versions whose upper half of the key occurs more than once: few, so that only these need sorting in full."""
-    high = versions.keys["high"].astype(np.uint64)
-    order = np.argsort(high)
-    repeats = high[order[1:]] == high[order[:-1]]
-    shared = np.append(repeats, False) | np.append(False, repeats) if len(order) else np.empty(0, np.bool_)
-    return Versions(*(column[np.sort(order[shared])] for column in versions))
+def _repeated(high: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The upper halves of keys that occur more than once: few, so that only these versions need sorting in full."""
+    in_order = np.sort(high.astype(np.uint64))
+    repeated: npt.NDArray[np.uint64] = in_order[1:][in_order[1:] == in_order[:-1]]
+    return repeated
 
 
 def duplicate_rejections(orders: pa.Table) -> pa.Table:

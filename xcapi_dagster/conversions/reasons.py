@@ -110,6 +110,9 @@ _SUPPRESSED = (
     ("consent_unknown",
      "Nothing that can be read says whether the person agreed.",
      "Fill consent with granted or denied, or set XCAPI_UNKNOWN_CONSENT for orders without a consent value."),
+    ("forgotten",
+     "Somebody asked that this order be forgotten, with xcapi forget.",
+     "Nothing: it must not be sent. Remove it from the warehouse too, if that was asked."),
 )  # fmt: skip
 
 _DELIVERY: tuple[tuple[str, Stage, Severity, str, str], ...] = (
@@ -121,7 +124,7 @@ _DELIVERY: tuple[tuple[str, Stage, Severity, str, str], ...] = (
      "Sync daily; for history that no pixel reported, set XCAPI_PIXEL_ALSO_FIRES=false."),
     ("changed_after_acceptance", "delivery", "degraded",
      "The order is not as it was when X accepted it; X keeps the old one, because it has no corrections.",
-     "Nothing; schedule the sync for when orders no longer change."),
+     "Nothing: column names what changed. Schedule the sync for when orders no longer change."),
     ("api_group_held", "api", "held",
      "X refuses something in this group of conversions and searching for the row would cost too many requests.",
      "Correct what the other rejections of this partition name and run it again."),

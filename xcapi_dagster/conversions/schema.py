@@ -16,7 +16,7 @@ from xcapi_dagster.conversions.times import MILLISECONDS, UTC_TIME
 SCHEMA_VERSION = 1  # of the files: raised when a column goes, is renamed or gets another meaning
 
 _VERSION = {"xcapi.schema_version": str(SCHEMA_VERSION)}
-_STATES = ("accepted", "rejected", "pending", "unknown", "held", "too_late", "changed")  # of the ledger
+_STATES = ("accepted", "rejected", "pending", "unknown", "held", "too_late", "changed", "suppressed")  # of the ledger
 
 PRIMARY_IDENTIFIERS = ("twclid", "email", "phone", "hashed_email", "hashed_phone_number")
 PAIRED_IDENTIFIERS = ("ip_address", "user_agent")  # identify nobody one by one

@@ -18,6 +18,7 @@ _TOLD = (
 )  # fmt: skip
 _OUTCOME = ("state", "settled_at", "revision", "message", "http_status", "debug_id")
 _CERTAIN = ("accepted", "held")
+_SETTLED_FOR_GOOD = ("accepted", "refused", "not_processed", "lost")
 
 # Made once: for SQLAlchemy, making a statement is dearer than executing it.
 _WRITE = insert(request).returning(request.c.id)
@@ -72,6 +73,19 @@ def give_up(connection: Connection, request_ids: Sequence[int], *, revision: int
     """Requests in flight whose owner is gone were possibly sent: they are unknown, never pending."""
     values = {"state": "unknown", "settled_at": now, "revision": revision, "message": "the run that sent it ended"}
     connection.execute(update(request).where(request.c.id.in_(request_ids)).values(values))
+
+
+def drop_details(connection: Connection, scope: str, before: float) -> int:
+    """Forget X's words and debug ids, and who decided why, of what was settled ``before`` that time; returns how many.
+
+    Requests in doubt keep theirs, which an operator needs. What was accepted or refused stays known.
+    """
+    is_old = (request.c.scope == scope) & (request.c.settled_at < before) & request.c.state.in_(_SETTLED_FOR_GOOD)
+    has_some = request.c.debug_id.is_not(None) | request.c.message.is_not(None)
+    dropped = connection.execute(update(request).where(is_old, has_some).values(debug_id=None, message=None)).rowcount
+    has_detail = (verdict.c.scope == scope) & (verdict.c.at < before) & verdict.c.detail.is_not(None)
+    connection.execute(update(verdict).where(has_detail).values(detail=None))
+    return dropped
 
 
 def of_partition(connection: Connection, scope: str, partition: str) -> list[dict[str, Any]]:

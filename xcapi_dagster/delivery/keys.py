@@ -112,8 +112,8 @@ class KeyIndex:
             return
         self._segments.append(_sorted(Segment(*_halves(keys), fingerprints, requests)))
         while len(self._segments) > 1 and len(self._segments[-2].high) < _MERGE_RATIO * len(self._segments[-1].high):
-            newer, older = self._segments.pop(), self._segments.pop()
-            self._segments.append(_sorted(older.followed_by(newer)))
+            both = self._segments.pop(-2).followed_by(self._segments.pop())  # and the two are gone: memory is short
+            self._segments.append(_sorted_in_place(both))
 
     def find(self, keys: Keys) -> Found:
         """The request and fingerprint of each key, zeros where the key is unknown."""

@@ -211,6 +211,14 @@ class Ledger:
         with self._database.transaction() as connection:
             return journal.of_partition(connection, self._scope, partition)
 
+    def drop_details(self, before: float) -> int:
+        """Forget X's words and debug ids of what was settled ``before`` that time, not what became of it.
+
+        Returns of how many requests.
+        """
+        with self._database.transaction() as connection:
+            return journal.drop_details(connection, self._scope, before)
+
     def _decide(
         self,
         connection: Connection,

@@ -17,7 +17,7 @@ from xcapi_dagster.delivery.records import Request, RequestState, Verdict, reque
 from xcapi_dagster.delivery.tables import request, verdict
 
 # The requests that say something of their conversions; of the others only their children or verdicts do.
-_TELLING = ("accepted", "unknown", "held", "lost", "resend")
+_TELLING = ("accepted", "unknown", "held", "lost", "resend", "forgotten")
 _ROWS_AT_ONCE = 1000
 
 

@@ -23,7 +23,10 @@ _STATES: Mapping[Standing, tuple[str, str | None]] = {  # state, reason code
     Standing.TOO_LATE: ("too_late", "too_late_to_deduplicate"),
     Standing.GROUPED: ("pending", "api_group_held"),
     Standing.RELEASED: ("pending", None),
+    Standing.FORGOTTEN: ("suppressed", "forgotten"),
 }
+# Of these no request told what became of them.
+_UNSENT = (Standing.NEW, Standing.ELSEWHERE, Standing.TOO_LATE, Standing.RELEASED, Standing.FORGOTTEN)
 
 Column = NDArray[np.object_]
 
@@ -33,6 +36,7 @@ class Outcomes(NamedTuple):
 
     state: Column
     reason_code: Column
+    column: Column  # the names of what is at fault in the order
     detail: Column
     isolated_by: Column
     request_id: Column
@@ -57,11 +61,12 @@ def outcomes(memory: Memory, keys: Keys, standings: Standings, run_id: str) -> O
             reason_code[position] = ruling.reason_code
     for position in np.flatnonzero(standing == Standing.HELD).tolist():
         detail[position] = memory.requests[int(known.requests[position])].message
-    is_unsent = np.isin(standing, (Standing.NEW, Standing.ELSEWHERE, Standing.TOO_LATE, Standing.RELEASED))
+    is_unsent = np.isin(standing, _UNSENT)
     column = _columns(memory, np.where(is_unsent, 0, np.where(is_ruled, known.heard, known.requests)))
     return Outcomes(
         state=states[standing],
         reason_code=reason_code,
+        column=np.full(len(keys), None, object),
         detail=detail,
         isolated_by=isolated_by,
         request_id=column(lambda request: request.id),

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.tables import SCHEMA_VERSION, allowance, instance, owner, request
@@ -28,7 +28,6 @@ def overview(database: Database) -> Overview:
         by_state = connection.execute(
             select(request.c.state, func.count(), func.sum(request.c.size)).group_by(request.c.state)
         ).all()
-        alive = select(func.count()).select_from(owner).where(owner.c.lease_until > now)
         blocked = connection.execute(select(func.max(allowance.c.blocked_until))).scalar()
         return Overview(
             ledger_id=database.id,
@@ -36,10 +35,21 @@ def overview(database: Database) -> Overview:
             revision=database.revision(connection),
             requests={state: count for state, count, _ in by_state},
             conversions={state: int(size) for state, _, size in by_state},
-            runs_under_way=connection.execute(alive).scalar_one(),
+            runs_under_way=_alive(connection, now),
             blocked_until=float(blocked) if blocked and blocked > now else None,
             instances=[_told(row) for row in connection.execute(select(instance))],
         )
+
+
+def runs_under_way(database: Database) -> int:
+    """How many runs may send now. Raises LedgerError when the database fails."""
+    with database.transaction() as connection:
+        return _alive(connection, database.now(connection))
+
+
+def _alive(connection: Connection, now: float) -> int:
+    alive = select(func.count()).select_from(owner).where(owner.c.lease_until > now)
+    return int(connection.execute(alive).scalar_one())
 
 
 def _told(row: Any) -> str:

@@ -13,8 +13,10 @@ from xcapi_dagster.delivery.keys import KEY
 from xcapi_dagster.delivery.sqlite_file import RESTORE
 from xcapi_dagster.errors import LedgerError
 
-# The last two are an operator's words: X never got it; send it once more whatever the policy says.
-RequestState = Literal["in_flight", "accepted", "refused", "not_processed", "unknown", "held", "lost", "resend"]
+# The last three are an operator's words: X never got it; send it once more whatever the policy says; never send it.
+RequestState = Literal[
+    "in_flight", "accepted", "refused", "not_processed", "unknown", "held", "lost", "resend", "forgotten",
+]  # fmt: skip
 # Refused by itself; refused by itself for a reason that may not be about it at all; refused with others.
 VerdictState = Literal["rejected", "suspected", "grouped"]
 

@@ -33,6 +33,7 @@ class Standing(IntEnum):
     TOO_LATE = 8  # X could not deduplicate it against the pixel's copy
     GROUPED = 9  # refused together with others; may be sent in a small batch
     RELEASED = 10  # in doubt, and an operator wants it sent once more
+    FORGOTTEN = 11  # somebody asked that it be, before X accepted it
 
 
 # In the order in which to send: what is in doubt grows old, and what was refused may be refused for long.
@@ -107,6 +108,7 @@ _OF_STATE: Mapping[str, Standing] = {
     "in_flight": Standing.ELSEWHERE,
     "lost": Standing.NEW,
     "resend": Standing.RELEASED,
+    "forgotten": Standing.FORGOTTEN,
 }
 
 

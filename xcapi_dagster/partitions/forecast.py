@@ -14,6 +14,7 @@ from upath import UPath
 from xcapi_dagster.contract import DEDUPLICATION_HOURS, MAX_CONVERSIONS_PER_REQUEST
 from xcapi_dagster.conversions.prepare import Rules
 from xcapi_dagster.delivery.batch import Chunk, batches, originals
+from xcapi_dagster.delivery.forgotten import Forgotten
 from xcapi_dagster.delivery.isolate import GROUP_SIZE
 from xcapi_dagster.delivery.standing import SENDABLE, Policy, Standing, standings
 from xcapi_dagster.delivery.throttle import Limits
@@ -33,6 +34,7 @@ _COUNTS = {
     Standing.REJECTED: "rejected",
     Standing.ELSEWHERE: "pending",
     Standing.TOO_LATE: "too_late",
+    Standing.FORGOTTEN: "suppressed",
     **dict.fromkeys(SENDABLE, "would_send"),
 }
 
@@ -84,12 +86,12 @@ def forecast(partition: Partition, warehouse: Warehouse, rules: Rules, terms: Te
     """What a run would do now. Raises WarehouseError when the orders cannot be read."""
     with tempfile.TemporaryDirectory(prefix="xcapi-forecast-") as folder:
         outputs = Outputs(UPath(folder), "forecast")
-        prepared = prepare_partition(partition, warehouse, rules, outputs)
+        prepared = prepare_partition(partition, warehouse, rules, outputs, Forgotten.known_to(terms.ledger))
         tally = _Tally(terms)
         for chunk in chunks(outputs.path("conversions", partition.key), terms.ledger):
             tally.add(chunk)
-    told = {name: getattr(prepared, name) for name in ("read", "invalid", "suppressed", "duplicate")}
-    return Forecast(partition=partition.key, first_conversion=tally.first, **told, **tally.counts)
+    tally.counts.update({name: getattr(prepared, name) for name in ("read", "invalid", "suppressed", "duplicate")})
+    return Forecast(partition=partition.key, first_conversion=tally.first, **tally.counts)
 
 
 def seconds_at(limits: Limits, conversions: int, requests: int) -> float:

@@ -4,7 +4,9 @@ Raw e-mail addresses and phone numbers are in memory here, one chunk at a time, 
 """
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -15,13 +17,19 @@ from pydantic import BaseModel, ConfigDict
 from upath import UPath
 
 from xcapi_dagster.conversions.duplicates import Duplicates, duplicate_rejections
+from xcapi_dagster.conversions.forgotten import forgotten_rejections
 from xcapi_dagster.conversions.prepare import Rules, prepare
 from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTIONS
+from xcapi_dagster.delivery.forgotten import Forgotten
 from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
 from xcapi_dagster.partitions import Partition
+from xcapi_dagster.partitions.changes import set_aside
+from xcapi_dagster.partitions.chunks import row_groups
 from xcapi_dagster.reports.identifiers import Identifiers, IdentifierTally
 from xcapi_dagster.reports.summary import order_states
 from xcapi_dagster.warehouse import Warehouse
+
+_Tables = tuple[pa.Table, pa.Table]  # of CONVERSIONS and of REJECTIONS
 
 _FACTS = b"xcapi.prepared"  # key of the counts in the conversions file's metadata
 
@@ -45,9 +53,12 @@ class Prepared(BaseModel):
             return cls.model_validate_json(parquet.metadata.metadata[_FACTS])
 
 
-def prepare_partition(partition: Partition, warehouse: Warehouse, rules: Rules, outputs: Outputs) -> Prepared:
+def prepare_partition(
+    partition: Partition, warehouse: Warehouse, rules: Rules, outputs: Outputs, forgotten: Forgotten | None = None
+) -> Prepared:
     """Write the conversions and the invalid orders of ``partition``; returns the counts, which add up.
 
+    Of ``forgotten`` orders nothing is written but that there were so many.
     Raises WarehouseError when the orders could not be read to the end: then no file was changed.
     """
     with (
@@ -59,10 +70,22 @@ def prepare_partition(partition: Partition, warehouse: Warehouse, rules: Rules, 
             for orders in warehouse.read(partition.start, partition.end):
                 prepared = prepare(orders, files.read, rules)
                 losers = duplicates.add(prepared.versions)
-                tables = _without(losers, prepared.conversions, prepared.rejections)
+                tables = _replaced(losers, duplicate_rejections, prepared.conversions, prepared.rejections)
+                if forgotten:
+                    tables = _without_forgotten(forgotten, *tables)
                 files.write(*tables, len(orders), prepared.mistyped_domains)
+        pa.default_memory_pool().release_unused()  # a chunk's memory, which is more than sending needs
+        set_aside(partition.key, outputs)
         losers = duplicates.losers()
-        return _rewrite(losers, conversions, invalid, files.prepared) if len(losers) else files.prepared
+        return _settle_duplicates(losers, conversions, invalid, files.prepared) if len(losers) else files.prepared
+
+
+def forget_prepared(partition: str, forgotten: Forgotten, outputs: Outputs) -> None:
+    """Write the files of ``partition`` anew without what they hold about ``forgotten`` orders, which still count."""
+    old = (outputs.path("conversions", partition), outputs.path("invalid", partition))
+    prepared = Prepared.of_file(outputs, partition)
+    with outputs.writing("conversions", partition) as conversions, outputs.writing("invalid", partition) as invalid:
+        _rewrite(partial(_without_forgotten, forgotten), old, (conversions, invalid), prepared)
 
 
 class _PartitionFiles:
@@ -104,35 +127,59 @@ class _PartitionFiles:
         return Prepared(**{name: self._tally[name] for name in names}, identifiers=self._identifiers.found)
 
 
-def _rewrite(losers: NDArray[np.int64], conversions: UPath, invalid: UPath, all_orders: Prepared) -> Prepared:
+def _settle_duplicates(losers: NDArray[np.int64], conversions: UPath, invalid: UPath, all_orders: Prepared) -> Prepared:
     """Write both files anew with the older versions of orders as duplicates: the latest version alone decides."""
-    old = tuple(path.with_name(f"{path.name}.all") for path in (conversions, invalid))
+    old = (conversions.with_name(f"{conversions.name}.all"), invalid.with_name(f"{invalid.name}.all"))
     conversions.rename(old[0])
     invalid.rename(old[1])
     try:
-        with _PartitionFiles(conversions, invalid) as files, parquet_file(old[0]) as all_, parquet_file(old[1]) as bad:
-            for group in range(all_.num_row_groups):
-                files.write(*_without(losers, all_.read_row_group(group), REJECTIONS.empty_table()))
-            for group in range(bad.num_row_groups):
-                files.write(*_without(losers, CONVERSIONS.empty_table(), bad.read_row_group(group)))
-            told = (all_orders.read, all_orders.identifiers.mistyped_domains)
-            files.write(CONVERSIONS.empty_table(), REJECTIONS.empty_table(), *told)
-        return files.prepared
+        change = partial(_replaced, losers, duplicate_rejections)
+        return _rewrite(change, old, (conversions, invalid), all_orders)
     finally:
         for path in old:
             path.unlink(missing_ok=True)
 
 
-def _without(losers: NDArray[np.int64], conversions: pa.Table, rejections: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """The tables with the rows in ``losers`` as duplicates, whatever else was found about them."""
-    if len(losers) == 0:
+def _rewrite(
+    change: Callable[[pa.Table, pa.Table], _Tables],
+    old: tuple[UPath, UPath],
+    new: tuple[UPath, UPath],
+    all_orders: Prepared,
+) -> Prepared:
+    """Write the ``new`` files, of conversions and of invalid orders, with the changed rows of the ``old`` ones."""
+    with _PartitionFiles(*new) as files:
+        for conversions in row_groups(old[0]):
+            files.write(*change(conversions, REJECTIONS.empty_table()))
+        for rejections in row_groups(old[1]):
+            files.write(*change(CONVERSIONS.empty_table(), rejections))
+        told = (all_orders.read, all_orders.identifiers.mistyped_domains)
+        files.write(CONVERSIONS.empty_table(), REJECTIONS.empty_table(), *told)
+    return files.prepared
+
+
+def _without_forgotten(forgotten: Forgotten, conversions: pa.Table, rejections: pa.Table) -> _Tables:
+    """The tables with the orders that are forgotten as such."""
+    rows = [
+        table["row"].to_numpy()[forgotten.among(table["order_id"].to_pylist())] for table in (conversions, rejections)
+    ]
+    return _replaced(np.unique(np.concatenate(rows)), forgotten_rejections, conversions, rejections)
+
+
+def _replaced(
+    rows: NDArray[np.int64],
+    told_as: Callable[[pa.Table], pa.Table],
+    conversions: pa.Table,
+    rejections: pa.Table,
+) -> _Tables:
+    """The tables with what ``told_as`` makes of ``rows`` in their place, whatever else was found about them."""
+    if len(rows) == 0:
         return conversions, rejections
-    lost = pa.array(losers)
-    loses, is_told = pc.is_in(conversions["row"], lost), pc.is_in(rejections["row"], lost)
+    gone = pa.array(rows)
+    goes, is_told = pc.is_in(conversions["row"], gone), pc.is_in(rejections["row"], gone)
     unsent = rejections.filter(pc.and_(is_told, pc.not_equal(rejections["severity"], "degraded")))
-    duplicates = [duplicate_rejections(each) for each in (conversions.filter(loses), _one_per_row(unsent))]
-    found = pa.concat_tables([rejections.filter(pc.invert(is_told)), *duplicates])
-    return conversions.filter(pc.invert(loses)), found.take(pc.sort_indices(found["row"]))
+    anew = [told_as(each) for each in (conversions.filter(goes), _one_per_row(unsent))]
+    found = pa.concat_tables([rejections.filter(pc.invert(is_told)), *anew])
+    return conversions.filter(pc.invert(goes)), found.take(pc.sort_indices(found["row"]))
 
 
 def _one_per_row(rejections: pa.Table) -> pa.Table:

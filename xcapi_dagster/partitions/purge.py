@@ -1,6 +1,6 @@
-"""Files that have served their time: what was sent holds hashed identifiers, and is kept for days, not for ever.
+"""What has served its time: files that hold hashed identifiers are kept for days, not for ever.
 
-The ledger forgets nothing by it: what was accepted is never sent again, whatever files are left.
+The ledger keeps knowing what was accepted, whatever files and details are left: it is never sent again.
 """
 
 from collections.abc import Iterator
@@ -9,19 +9,21 @@ from typing import NamedTuple
 
 from upath import UPath
 
+from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.outputs import FileKind, Outputs
 
-_CONVERSIONS: tuple[FileKind, ...] = ("conversions", "invalid")
+_CONVERSIONS: tuple[FileKind, ...] = ("conversions", "invalid", "superseded")
 _REPORTS: tuple[FileKind, ...] = (
     "upload_results", "requests", "rejection_report", "rejection_csv", "rejection_page", "summary",
 )  # fmt: skip
 
 
 class Keep(NamedTuple):
-    """How long files are kept after they were written; None is for ever."""
+    """How long files are kept after they were written, and details after a request was settled; None is for ever."""
 
     conversions: timedelta | None
     reports: timedelta | None
+    details: timedelta | None = None
 
 
 def expired(outputs: Outputs, keep: Keep, now: datetime) -> Iterator[UPath]:
@@ -42,3 +44,8 @@ def purge(outputs: Outputs, keep: Keep, now: datetime) -> int:
     for path in paths:
         path.unlink(missing_ok=True)
     return len(paths)
+
+
+def purge_details(ledger: Ledger, keep: Keep) -> int:
+    """Let the entered ``ledger`` drop the details that are not to be kept; returns of how many requests."""
+    return ledger.drop_details(ledger.now() - keep.details.total_seconds()) if keep.details else 0

@@ -1,20 +1,17 @@
 """The whole story of one order: where it was seen, what was found, what X said, what comes next."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.delivery.keys import Keys
 from xcapi_dagster.delivery.standing import Policy, Standing, standings
 from xcapi_dagster.delivery.view import LedgerView
-from xcapi_dagster.errors import XConversionsError
-from xcapi_dagster.outputs import FileKind, Outputs, parquet_file
+from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.partitions.search import rows_of
 
 _READERS = 8
 _OF_RESULT = (
@@ -36,6 +33,7 @@ _NEXT = {
     Standing.TOO_LATE: "nothing: X could not tell it from the pixel's",
     Standing.GROUPED: "it is tried again, in a small group",
     Standing.RELEASED: "it is sent once more, as an operator decided",
+    Standing.FORGOTTEN: "nothing: somebody asked that it be forgotten",
 }
 _JUDGED_ANEW = "it is judged anew"
 _NEXT_OF_UNSENT = {
@@ -74,15 +72,15 @@ def story_of(order_id: str, outputs: Outputs, ledger: LedgerView, policy: Policy
 
 def _sightings(order_id: str, partition: str, outputs: Outputs) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """What upload_results and the report of one partition say of the order, a pair for each event it was sent as."""
-    results = _rows(outputs, "upload_results", partition, order_id)
-    reasons = _rows(outputs, "rejection_report", partition, order_id)
+    results = rows_of(outputs, "upload_results", partition, order_id)
+    reasons = rows_of(outputs, "rejection_report", partition, order_id)
     told = [{name: row[name] for name in _OF_REASON} for row in reasons]
     if results:
         return [({name: row[name] for name in _OF_RESULT}, told) for row in results]
     if not reasons:
         return []
     about = {name: reasons[0][name] for name in ("conversion_time", "value", "currency")}
-    ids = next(iter(_rows(outputs, "invalid", partition, order_id)), {})
+    ids = next(iter(rows_of(outputs, "invalid", partition, order_id)), {})
     about |= {name: ids.get(name) for name in ("conversion_id", "event_id")}
     return [(dict.fromkeys(_OF_RESULT) | about | {"state": _state(reasons)}, told)]
 
@@ -92,36 +90,6 @@ def _state(reasons: list[dict[str, Any]]) -> str:
         return "duplicate"
     severities = {row["severity"] for row in reasons}
     return next((state for severity, state in _STATE_OF_SEVERITY if severity in severities), "pending")
-
-
-def _rows(outputs: Outputs, kind: FileKind, partition: str, order_id: str) -> list[dict[str, Any]]:
-    """The rows about the order in a file; none where there is no such file any more. XConversionsError when damaged."""
-    path = outputs.path(kind, partition)
-    try:
-        with parquet_file(path) as parquet:
-            return [row for group in _groups(parquet, order_id) for row in _of_order(parquet, group, order_id)]
-    except FileNotFoundError:
-        return []
-    except pa.ArrowException:
-        raise XConversionsError(f"{path} is damaged: sync that partition again") from None
-
-
-def _groups(parquet: pq.ParquetFile, order_id: str) -> Iterator[int]:
-    """The row groups that may hold the order, by what the file says of them."""
-    column = parquet.schema_arrow.get_field_index("order_id")
-    for group in range(parquet.num_row_groups):
-        known = parquet.metadata.row_group(group).column(column).statistics
-        if known is None or not known.has_min_max or known.min <= order_id <= known.max:
-            yield group
-
-
-def _of_order(parquet: pq.ParquetFile, group: int, order_id: str) -> list[dict[str, Any]]:
-    ids = parquet.read_row_group(group, columns=["order_id"])["order_id"]
-    is_it = pc.equal(ids, order_id)
-    if not pc.any(is_it).as_py():
-        return []
-    rows: list[dict[str, Any]] = parquet.read_row_group(group).filter(is_it).to_pylist()
-    return rows
 
 
 class _Teller:
@@ -146,7 +114,7 @@ class _Teller:
         return Sighting(partition, result, reasons, known, unsent or self._next(partition, keys, result))
 
     def _next(self, partition: str, keys: Keys, result: dict[str, Any]) -> str:
-        rows = _rows(self._outputs, "conversions", partition, self._order_id)
+        rows = rows_of(self._outputs, "conversions", partition, self._order_id)
         sent = self._ledger.memory.look_up(keys).fingerprints
         fingerprints = np.array([rows[0]["fingerprint"]], np.uint64) if rows else sent
         times = pa.array([result["conversion_time"]], pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy()

@@ -5,9 +5,10 @@ whenever, they are the same, and they can be written without sending.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,9 +24,11 @@ from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, Standing, Standings, standings
 from xcapi_dagster.errors import LedgerError, XConversionsError
-from xcapi_dagster.outputs import Outputs, parquet_writer
+from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
+from xcapi_dagster.partitions.changes import Changes, drop_aside
 from xcapi_dagster.partitions.chunks import chunks, keys_of, row_groups, versions
 from xcapi_dagster.partitions.prepare import Prepared
+from xcapi_dagster.partitions.progress import Progress
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.reports.rejections import delivery_rejections, validation_rejections, write_csv
@@ -48,15 +51,24 @@ class Uploaded:
     ledger: Stamp
 
 
-def upload_partition(key: str, ledger: Ledger, delivery: Delivery, policy: Policy, outputs: Outputs) -> Uploaded:
+def upload_partition(
+    key: str,
+    ledger: Ledger,
+    delivery: Delivery,
+    policy: Policy,
+    outputs: Outputs,
+    tell: Callable[[str], None] = lambda _progress: None,
+) -> Uploaded:
     """Deliver the partition ``key`` and write its results; ``ledger`` must be entered. LedgerError passes through.
 
+    Of a partition that takes long, ``tell`` is told now and then how far it is.
     A run that is interrupted writes them too, before it ends.
     """
     try:
         if not delivery.halted:
             hold_what_changed(ledger, key, chunks(outputs.path("conversions", key), ledger), policy)
-            delivery.deliver(key, chunks(outputs.path("conversions", key), ledger))
+            progress = Progress(key, Prepared.of_file(outputs, key).ready, tell)
+            delivery.deliver(key, chunks(outputs.path("conversions", key), ledger), progress.add)
     except LedgerError:
         with suppress(XConversionsError):  # the first error says more
             write_stamp(outputs, ledger.latest_stamp())  # a ledger that has forgotten some of it is found out
@@ -98,6 +110,7 @@ def write_results(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, *,
             pixel_also_fires=policy.pixel_also_fires,
         )
         outputs.write_text(outputs.path("summary", key), summary.model_dump_json())
+    drop_aside(key, outputs)
     stamp = ledger.stamp()
     write_stamp(outputs, stamp)
     counts = Counts(
@@ -121,12 +134,16 @@ class _Part(NamedTuple):
 def _parts(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, now: float) -> Iterator[_Part]:
     for rejections in row_groups(outputs.path("invalid", key)):
         yield _unsent(rejections, ledger)
-    for conversions in row_groups(outputs.path("conversions", key), columns=list(_COLUMNS_OF_RESULTS)):
-        keys = keys_of(ledger, conversions)
-        known = standings(ledger.memory, keys, *versions(conversions), policy, now)
-        told = outcomes(ledger.memory, keys, known, ledger.run_id)
-        results, report = upload_results(conversions, told), delivery_rejections(conversions, told)
-        yield _Part(results, report, np.arange(len(report)), results, counts_of(results, told))
+    changes = Changes(key, ledger, outputs)
+    with parquet_file(outputs.path("conversions", key)) as parquet:
+        for group in range(parquet.num_row_groups):
+            conversions = parquet.read_row_group(group, columns=list(_COLUMNS_OF_RESULTS))
+            keys = keys_of(ledger, conversions)
+            known = standings(ledger.memory, keys, *versions(conversions), policy, now)
+            told = outcomes(ledger.memory, keys, known, ledger.run_id)
+            told = changes.named(partial(parquet.read_row_group, group), keys, known, told)
+            results, report = upload_results(conversions, told), delivery_rejections(conversions, told)
+            yield _Part(results, report, np.arange(len(report)), results, counts_of(results, told))
 
 
 def _unsent(rejections: pa.Table, ledger: Ledger) -> _Part:

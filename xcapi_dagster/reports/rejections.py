@@ -36,6 +36,7 @@ def delivery_rejections(conversions: pa.Table, outcomes: Outcomes) -> pa.Table:
         "stage": [reason.stage for reason in reasons],
         "severity": [reason.severity for reason in reasons],
         "reason_code": outcomes.reason_code[positions],
+        "column": outcomes.column[positions],
         "detail": outcomes.detail[positions],
         "fix": [reason.fix for reason in reasons],
         "isolated_by": outcomes.isolated_by[positions],

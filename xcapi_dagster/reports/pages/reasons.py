@@ -16,7 +16,10 @@ _SAMPLES = 10
 SECTIONS: Mapping[str, tuple[str, str]] = {
     "lost": ("Lost", "Not sent, or refused by X. Mended in the warehouse, they are sent by the next run."),
     "waiting": ("Waiting", "Neither accepted nor rejected yet: a later run or somebody has to decide."),
-    "withheld": ("No consent", "Not sent, because nobody is known to have agreed to it."),
+    "withheld": (
+        "No consent",
+        "Not sent, because nobody is known to have agreed to it, or somebody asked to be forgotten.",
+    ),
     "degraded": ("Sent with less", "Sent without the field at fault, or left at X as they were: harder to match."),
     "replaced": ("Replaced", "Older versions of orders; the newest one decides."),
 }

@@ -1,0 +1,134 @@
+"""One order forgotten: no file tells of it, every count still adds up, and nobody sends it any more."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.partitions.conftest import SandboxedShop
+from tests.shop import DAY
+from xcapi_dagster.delivery.doubt import doubts
+from xcapi_dagster.delivery.forgotten import Forgotten, forget
+from xcapi_dagster.partitions.forget import erase, held_of
+from xcapi_dagster.partitions.upload import write_results
+from xcapi_dagster.reports.counts import Counts
+from xcapi_dagster.reports.history import History
+from xcapi_dagster.reports.pages import write_page
+
+SECRET = "secret-order"
+
+# what is wrong with the order -> the files that tell of it
+KINDS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "accepted": ({}, {"conversions", "upload_results"}),
+    "refused by X": (
+        {"event_id": "onotset"},
+        {"conversions", "upload_results", "rejection_report"},
+    ),
+    "invalid": ({"value": "-1"}, {"invalid", "rejection_report"}),
+    "without consent": ({"consent": "denied"}, {"invalid", "rejection_report"}),
+    "sent with less": (
+        {"description": "to me@example.com"},
+        {"conversions", "invalid", "upload_results", "rejection_report"},
+    ),
+}
+
+
+def texts(folder: Path) -> dict[str, str]:
+    """What every file says, whatever it is packed in."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            packed = path.suffix == ".parquet"
+            found[path.name] = str(pq.read_table(path).to_pylist()) if packed else path.read_bytes().decode("latin-1")
+    return found
+
+
+def forget_in(shop: SandboxedShop, order_id: str) -> None:
+    """All that the command does."""
+    held = held_of(order_id, shop.outputs)
+    with shop.ledger() as ledger:
+        pairs = {pair for each in held for pair in each.conversions}
+        forget(ledger, order_id, pairs | {(shop.event_id, order_id)}, by="me@here")
+        erase(order_id, held, Forgotten.known_to(ledger), shop.outputs)
+
+
+def counted(**counts: int) -> dict[str, int]:
+    return Counts(**counts).as_dict()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_file_tells_of_it_and_the_others_stay(shop: SandboxedShop, kind: str) -> None:
+    """Whatever became of it. Then results can be written from the files, and a sync adds up; neither brings it back."""
+    columns, files = KINDS[kind]
+    shop.put_many(3)
+    shop.put("also-denied", consent="denied")
+    shop.put(SECRET, **columns)
+    summary = shop.sync().summary
+    write_page(summary, History([summary]), shop.outputs)
+    others = [row for row in shop.rows("upload_results") if row["order_id"] != SECRET]
+    (held,) = held_of(SECRET, shop.outputs)
+    assert (held.partition, set(held.rows)) == (DAY, files)
+    assert any(SECRET in text for text in texts(shop.folder).values())
+
+    forget_in(shop, SECRET)
+    assert held_of(SECRET, shop.outputs) == []
+    assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []
+    assert shop.rows("upload_results") == others
+
+    expected = {"read": 5, "suppressed": 2, "already_accepted": 3}
+    shop.runs += 1
+    with shop.ledger() as ledger:
+        assert write_results(DAY, ledger, shop.policy, shop.outputs).counts.as_dict() == counted(**expected)
+    assert shop.sync().counts.as_dict() == counted(**expected)
+    assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []
+    (told,) = [row for row in shop.rows("rejection_report") if row["reason_code"] == "forgotten"]
+    assert (told["order_id"], told["value"], told["severity"]) == (None, None, "suppressed")
+
+
+def test_it_is_not_sent_once_it_was_prepared(shop: SandboxedShop) -> None:
+    """A run that read the order before, and wrote its file after, leaves it out and counts it all the same."""
+    shop.put("a")
+    shop.put(SECRET)
+    shop.prepare()
+    with shop.ledger() as ledger:
+        forget(ledger, SECRET, [(shop.event_id, SECRET)], by="me@here")
+    assert shop.upload().counts.as_dict() == counted(read=2, suppressed=1, accepted=1, requests=1)
+    assert shop.sent == ["a"]
+    told = {row["order_id"]: (row["state"], row["reason_code"]) for row in shop.rows("upload_results")}
+    assert told[SECRET] == ("suppressed", "forgotten")
+    assert SECRET not in str(shop.sandbox.received)
+
+
+def test_what_was_in_doubt_is_neither_resent_nor_held(shop: SandboxedShop) -> None:
+    """Nobody has to decide about it any more."""
+    shop.put(SECRET)
+    shop.sandbox.script([{"match": {"next": 4}, "do": {"drop": "after"}}])
+    assert shop.sync().counts.unknown == 1
+    forget_in(shop, SECRET)
+    assert shop.sync().counts.as_dict() == counted(read=1, suppressed=1)
+    with shop.ledger() as ledger:
+        assert doubts(ledger, shop.policy) == []
+        assert len(ledger.memory.entries_of("forgotten").keys) == 2  # the order's and the conversion's
+
+
+def test_every_row_of_it_is_forgotten(shop: SandboxedShop) -> None:
+    """Two rows of one order, of which one is a duplicate, and one more under another event."""
+    for value, event in (("1.00", None), ("2.00", None), ("3.00", "oother1")):
+        shop.put("tmp", value=value, event_id=event)
+        shop.orders[-1]["order_id"] = SECRET
+    shop.put("b")
+    shop.prepare()
+    forget_in(shop, SECRET)
+    assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []
+    assert shop.sync().counts.as_dict() == counted(read=4, suppressed=3, accepted=1, requests=1)
+
+
+def test_an_order_that_no_file_holds_is_forgotten_too(shop: SandboxedShop) -> None:
+    """It is not even read later."""
+    shop.put("a")
+    shop.sync()
+    forget_in(shop, SECRET)
+    shop.put(SECRET, conversion_id="something else")
+    assert shop.sync().counts.as_dict() == counted(read=2, suppressed=1, already_accepted=1)
+    assert shop.sent == ["a"]

@@ -1,0 +1,76 @@
+"""Orders that somebody asked to be forgotten: the ledger keeps tombstones of them, so that none is sent or kept again.
+
+A tombstone is a request that was decided and never sent: it has who and when, and keys instead of ids. What X had
+accepted stays accepted besides, since that is the last word on a conversion.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.keys import KEY, KeyIndex, Keys
+from xcapi_dagster.delivery.ledger import Ledger
+from xcapi_dagster.delivery.records import Request
+from xcapi_dagster.delivery.tables import request
+from xcapi_dagster.delivery.view import LedgerView
+
+_ANY_EVENT = ""  # no event's id: with it an order has a key of its own, whatever it is sent as
+_NO_PARTITION = ""
+_WHY = "somebody asked that it be forgotten"
+
+
+class Forgotten:
+    """The orders of one pixel that are forgotten."""
+
+    def __init__(self, ledger: Ledger | LedgerView, keys: Keys) -> None:
+        """``keys`` are those of the tombstones in ``ledger``."""
+        self._ledger = ledger
+        self._index = KeyIndex()
+        self._index.add(keys, np.zeros(len(keys), np.uint64), np.ones(len(keys), np.uint32))
+
+    @classmethod
+    def of(cls, database: Database, scope: str) -> Self:
+        """Those that the ledger in ``database`` knows now; nothing else of it is read. Raises LedgerError."""
+        tombstones = select(request.c["keys"]).where(request.c.state == "forgotten", request.c.scope == scope)
+        with database.transaction() as connection:
+            keys = b"".join(connection.execute(tombstones).scalars())
+        return cls(LedgerView(scope, database.salt), np.frombuffer(keys, KEY))
+
+    @classmethod
+    def known_to(cls, ledger: Ledger | LedgerView) -> Self:
+        """Those that ``ledger`` has learned of."""
+        return cls(ledger, ledger.memory.entries_of("forgotten").keys)
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return len(self._index) > 0
+
+    def among(self, order_ids: Sequence[str | None]) -> NDArray[np.bool_]:
+        """Which of these orders are forgotten; one without an id cannot be."""
+        is_given = np.array([order_id is not None for order_id in order_ids], np.bool_)
+        is_given[is_given] = self._index.find(_own_keys(self._ledger, filter(None, order_ids))).requests > 0
+        return is_given
+
+
+def forget(ledger: Ledger, order_id: str, conversions: Iterable[tuple[str, str]], *, by: str) -> None:
+    """Leave a tombstone of the order, and of the ``conversions`` (event id, conversion id) that it was or may be.
+
+    ``by`` and the time are kept. Other runs learn of it before they claim anything more.
+    """
+    event_ids, conversion_ids = zip((_ANY_EVENT, order_id), *conversions, strict=True)
+    ledger.adopt(_NO_PARTITION, ledger.keys(event_ids, conversion_ids), "forgotten", by=by, why=_WHY)
+
+
+def tombstone_of(ledger: LedgerView, order_id: str) -> Request | None:
+    """The tombstone of the order, None when it is not forgotten."""
+    known = ledger.memory.look_up(_own_keys(ledger, [order_id]))
+    return ledger.memory.requests.get(int(known.requests[0]))
+
+
+def _own_keys(ledger: Ledger | LedgerView, order_ids: Iterable[str]) -> Keys:
+    ids = list(order_ids)
+    return ledger.keys([_ANY_EVENT] * len(ids), ids)

@@ -1,0 +1,94 @@
+"""One order removed from the files of all partitions, so that only numbers remember it.
+
+What counts orders keeps counting it: in the files of the first stage it is one that was not to be sent. The numbers of
+a report stay as they were until its partition is synced again.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from xcapi_dagster.delivery.forgotten import Forgotten
+from xcapi_dagster.outputs import FileKind, Outputs, parquet_file, parquet_writer
+from xcapi_dagster.partitions.chunks import row_groups
+from xcapi_dagster.partitions.prepare import forget_prepared
+from xcapi_dagster.partitions.search import rows_of
+from xcapi_dagster.reports.history import History
+from xcapi_dagster.reports.pages import write_page
+from xcapi_dagster.reports.rejections import write_csv
+
+_READERS = 8
+_PREPARED: tuple[FileKind, ...] = ("conversions", "invalid")
+_OTHERS: tuple[FileKind, ...] = ("superseded", "upload_results", "rejection_report")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the files of one partition hold about an order: rows by the kind of file."""
+
+    partition: str
+    rows: dict[FileKind, list[dict[str, Any]]]
+
+    @property
+    def count(self) -> int:
+        """All rows."""
+        return sum(map(len, self.rows.values()))
+
+    @property
+    def conversions(self) -> set[tuple[str, str]]:
+        """Event and conversion id of whatever the order was or would be sent as."""
+        ids = {(row.get("event_id"), row.get("conversion_id")) for rows in self.rows.values() for row in rows}
+        return {(event_id, conversion_id) for event_id, conversion_id in ids if event_id and conversion_id}
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether X has it, by the results."""
+        return any(row["state"] in ("accepted", "changed") for row in self.rows.get("upload_results", []))
+
+
+def held_of(order_id: str, outputs: Outputs) -> list[Held]:
+    """The partitions whose files hold something about the order."""
+    kinds = (*_PREPARED, *_OTHERS)
+    partitions = sorted({key for kind in kinds for key in outputs.partitions(kind)})
+
+    def held(partition: str) -> Held:
+        rows = {kind: rows_of(outputs, kind, partition, order_id) for kind in kinds}
+        return Held(partition, {kind: found for kind, found in rows.items() if found})
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        return [each for each in pool.map(held, partitions) if each.rows]
+
+
+def erase(order_id: str, held: list[Held], forgotten: Forgotten, outputs: Outputs) -> None:
+    """Write the files that hold something about the order anew without it; ``forgotten`` must know the order."""
+    history = History.of(outputs)
+    for each in held:
+        if each.rows.keys() & set(_PREPARED):
+            forget_prepared(each.partition, forgotten, outputs)
+        for kind in each.rows.keys() & set(_OTHERS):
+            _write_without(order_id, kind, each.partition, outputs)
+        if "rejection_report" in each.rows:
+            _write_report_anew(each.partition, history, outputs)
+
+
+def _write_without(order_id: str, kind: FileKind, partition: str, outputs: Outputs) -> None:
+    source = outputs.path(kind, partition)
+    with parquet_file(source) as parquet:
+        schema = parquet.schema_arrow
+    with outputs.writing(kind, partition) as path, parquet_writer(path, schema) as file:
+        for rows in row_groups(source):
+            is_other = pc.fill_null(pc.not_equal(rows["order_id"], order_id), True)
+            file.write_table(rows.filter(is_other))
+
+
+def _write_report_anew(partition: str, history: History, outputs: Outputs) -> None:
+    """The CSV and the page of a report that was changed; without a summary to build it from, the page goes."""
+    with outputs.writing("rejection_csv", partition) as path:
+        write_csv([outputs.path("rejection_report", partition)], path)
+    summary = next((summary for summary in history.all if summary.partition == partition), None)
+    if summary:
+        write_page(summary, history, outputs)
+    else:
+        outputs.path("rejection_page", partition).unlink(missing_ok=True)
