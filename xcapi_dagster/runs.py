@@ -4,6 +4,7 @@ import importlib
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC
@@ -126,6 +127,7 @@ class Project:
 
 def _load(module: str) -> dg.Definitions:
     """The definitions in ``module``; what a component found wrong with the settings is told as such."""
+    warnings.filterwarnings("ignore", "Parameter `execution_type`", dg.BetaWarning)  # Dagster's own use of it
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` and Dagster's own commands do
     try:
         definitions = _definitions_in(importlib.import_module(module))
