@@ -198,7 +198,7 @@ def _upload_partitions(
             delivery = Delivery(ledger, client, terms)
             for partition in partitions:
                 uploaded[partition.key] = outcome = upload_partition(
-                    partition.key, ledger, delivery, terms.policy, outputs
+                    partition.key, ledger, delivery, terms.policy, outputs, context.log.info
                 )
                 history.add(outcome.summary)
                 write_page(outcome.summary, history, outputs)

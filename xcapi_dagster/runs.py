@@ -4,13 +4,16 @@ import importlib
 import os
 import shutil
 import sys
+import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 from dagster.components.definitions import LazyDefinitions
@@ -32,6 +35,7 @@ except ImportError:  # on Windows, where two first runs at once are left to chan
 
 _PROCESS_TAG = ".xcapi/"  # hidden in the UI
 BUNDLED_PROJECT = "dagster_project.definitions"
+_LOOK_SECONDS = 1.0  # between looks at a run's log
 _STOPPED = "the run was stopped: run it again to send the rest"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -105,24 +109,60 @@ class Project:
         found = [(key, self._partitions.time_window_for_partition_key(key)) for key in partitions]
         return [Partition(key, window.start.astimezone(UTC), window.end.astimezone(UTC)) for key, window in found]
 
-    def materialize(self, partitions: Sequence[str], instance: dg.DagsterInstance) -> Ran:
-        """Run the instance's assets for ``partitions``, which follow one another, in one run."""
+    def materialize(
+        self, partitions: Sequence[str], instance: dg.DagsterInstance, tell: Callable[[str], None] = lambda _line: None
+    ) -> Ran:
+        """Run the instance's assets for ``partitions``, which follow one another, in one run.
+
+        ``tell`` is told each line that they write to the run's log, soon after.
+        """
         job = self._definitions.resolve_implicit_global_asset_job_def()
         tags = {f"{_PROCESS_TAG}{name}": str(value) for name, value in this_process().items()}
         if len(partitions) > 1:
             tags["dagster/asset_partition_range_start"] = partitions[0]
             tags["dagster/asset_partition_range_end"] = partitions[-1]
-        result = job.execute_in_process(
-            partition_key=partitions[0] if len(partitions) == 1 else None,
-            tags=tags,
-            asset_selection=self._keys,
-            instance=instance,
-            raise_on_error=False,
-            run_config=_QUIET,
-        )
+        run_id = str(uuid4())
+        with _followed(run_id, instance, tell):
+            result = job.execute_in_process(
+                partition_key=partitions[0] if len(partitions) == 1 else None,
+                tags=tags,
+                asset_selection=self._keys,
+                instance=instance,
+                raise_on_error=False,
+                run_config=_QUIET,
+                run_id=run_id,
+            )
         report = dg.AssetKey([self._name, "rejection_report"])
         failed, unchecked = tuple(_failures(result)), tuple(_failed_checks(result))
         return Ran(_counts(result, report), failed, unchecked, _without_time(result))
+
+
+@contextmanager
+def _followed(run_id: str, instance: dg.DagsterInstance, tell: Callable[[str], None]) -> Iterator[None]:
+    """Tell of the run, while the block lasts, what its steps write to its log."""
+    stopped = threading.Event()
+    cursor: str | None = None
+
+    def look() -> None:
+        nonlocal cursor
+        found = instance.get_records_for_run(run_id, cursor=cursor)
+        cursor = found.cursor
+        for record in found.records:
+            if record.event_log_entry.dagster_event is None:
+                tell(record.event_log_entry.user_message)
+
+    def follow() -> None:
+        while not stopped.wait(_LOOK_SECONDS):
+            with suppress(Exception):  # a look that fails is not worth a run
+                look()
+
+    thread = threading.Thread(target=follow, name="xcapi-follow", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def _load(module: str) -> dg.Definitions:

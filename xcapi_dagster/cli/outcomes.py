@@ -36,7 +36,7 @@ def run(project: Project, partitions: Sequence[str], instance: dg.DagsterInstanc
         started, orders = time.monotonic(), 0
         for run in runs:
             progress.update(task, description=run[0] if len(run) == 1 else f"{run[0]} … {run[-1]}")
-            outcomes.append(project.materialize(run, instance))
+            outcomes.append(project.materialize(run, instance, lambda line: progress.update(task, description=line)))
             orders += sum(counts.read for counts in outcomes[-1].counts.values())
             rate = f"{orders:,} orders, {orders / (time.monotonic() - started):,.0f}/s"
             progress.update(task, advance=len(run), rate=rate)

@@ -69,7 +69,8 @@ def _losers(versions: Versions) -> Rows:
 def _repeated(high: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """The upper halves of keys that occur more than once: few, so that only these versions need sorting in full."""
     in_order = np.sort(high.astype(np.uint64))
-    return in_order[1:][in_order[1:] == in_order[:-1]]
+    repeated: npt.NDArray[np.uint64] = in_order[1:][in_order[1:] == in_order[:-1]]
+    return repeated
 
 
 def duplicate_rejections(orders: pa.Table) -> pa.Table:

@@ -29,6 +29,9 @@ _BATCHES_WAITING_PER_SENDER = 2  # rendered ahead, so that no sender waits for t
 _LONGEST_SLEEP_SECONDS = 30.0  # between looks at the limit, so that a stop is noticed
 
 
+def _nothing(_conversions: int) -> None: ...
+
+
 class Client(Protocol):
     """What delivery needs of the HTTP edge."""
 
@@ -78,13 +81,16 @@ class Delivery:
         self._lock = threading.Lock()
         self._breaker = Breaker(terms.most_rejected, terms.most_silences)
         self._clock_was_corrected = False
+        self._sent: Callable[[int], None] = _nothing
         self.halted: str | None = None
 
-    def deliver(self, partition: str, chunks: Iterable[Chunk]) -> None:
+    def deliver(self, partition: str, chunks: Iterable[Chunk], sent: Callable[[int], None] = _nothing) -> None:
         """Send what of ``chunks`` may be sent. Afterwards ``halted`` says why this run sends no more, if so.
 
+        ``sent`` is called by the senders with how many conversions each first request carried, once it is settled.
         Raises LedgerError when the ledger fails; whatever was in flight then is unknown to the next run.
         """
+        self._sent = sent
         room = threading.Semaphore(self._terms.senders * (1 + _BATCHES_WAITING_PER_SENDER))
         running: set[Future[None]] = set()
         with ThreadPoolExecutor(self._terms.senders, thread_name_prefix="xcapi-sender") as pool:
@@ -204,6 +210,7 @@ class Delivery:
                 if not self._clock_was_corrected:
                     self._client.correct_clock(decision.clock_offset)
                     self._clock_was_corrected = True  # in this order: who reads it signs with the right clock
+        self._sent(tried)
         everything = self._breaker.note(decision.settlement, tried, gave_up=decision.gave_up)
         if reason := decision.halt or everything:
             self._halt(reason)

@@ -74,6 +74,7 @@ def prepare_partition(
                 if forgotten:
                     tables = _without_forgotten(forgotten, *tables)
                 files.write(*tables, len(orders), prepared.mistyped_domains)
+        pa.default_memory_pool().release_unused()  # a chunk's memory, which is more than sending needs
         set_aside(partition.key, outputs)
         losers = duplicates.losers()
         return _settle_duplicates(losers, conversions, invalid, files.prepared) if len(losers) else files.prepared

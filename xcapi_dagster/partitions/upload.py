@@ -5,7 +5,7 @@ whenever, they are the same, and they can be written without sending.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,7 @@ from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
 from xcapi_dagster.partitions.changes import Changes, drop_aside
 from xcapi_dagster.partitions.chunks import chunks, keys_of, row_groups, versions
 from xcapi_dagster.partitions.prepare import Prepared
+from xcapi_dagster.partitions.progress import Progress
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.reports.rejections import delivery_rejections, validation_rejections, write_csv
@@ -50,15 +51,24 @@ class Uploaded:
     ledger: Stamp
 
 
-def upload_partition(key: str, ledger: Ledger, delivery: Delivery, policy: Policy, outputs: Outputs) -> Uploaded:
+def upload_partition(
+    key: str,
+    ledger: Ledger,
+    delivery: Delivery,
+    policy: Policy,
+    outputs: Outputs,
+    tell: Callable[[str], None] = lambda _progress: None,
+) -> Uploaded:
     """Deliver the partition ``key`` and write its results; ``ledger`` must be entered. LedgerError passes through.
 
+    Of a partition that takes long, ``tell`` is told now and then how far it is.
     A run that is interrupted writes them too, before it ends.
     """
     try:
         if not delivery.halted:
             hold_what_changed(ledger, key, chunks(outputs.path("conversions", key), ledger), policy)
-            delivery.deliver(key, chunks(outputs.path("conversions", key), ledger))
+            progress = Progress(key, Prepared.of_file(outputs, key).ready, tell)
+            delivery.deliver(key, chunks(outputs.path("conversions", key), ledger), progress.add)
     except LedgerError:
         with suppress(XConversionsError):  # the first error says more
             write_stamp(outputs, ledger.latest_stamp())  # a ledger that has forgotten some of it is found out
