@@ -39,7 +39,7 @@ def definitions(**attributes: object) -> dg.Definitions:
 
 
 @pytest.mark.usefixtures("environ")
-def test_an_instance_is_five_keys_and_two_schedules() -> None:
+def test_an_instance_is_five_keys_and_three_schedules() -> None:
     """The four assets, the orders outside of their prefix, schedules that are stopped."""
     defs = definitions(name="subscriptions")
     keys = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
@@ -51,7 +51,11 @@ def test_an_instance_is_five_keys_and_two_schedules() -> None:
         "subscriptions/event_tags",
     }
     schedules = [schedule for schedule in defs.schedules or [] if isinstance(schedule, dg.ScheduleDefinition)]
-    assert [schedule.name for schedule in schedules] == ["subscriptions_daily", "subscriptions_event_tags"]
+    assert [schedule.name for schedule in schedules] == [
+        "subscriptions_daily",
+        "subscriptions_event_tags",
+        "subscriptions_lateness",
+    ]
     assert {schedule.default_status for schedule in schedules} == {dg.DefaultScheduleStatus.STOPPED}
 
 

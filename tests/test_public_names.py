@@ -26,6 +26,7 @@ def test_public_names_are_the_documented_ones() -> None:
         "XConversionsComponent",
         "XConversionsError",
         "build_daily_schedule",
+        "build_lateness_checks",
         "build_x_conversions_assets",
         "from_environment",
     ]

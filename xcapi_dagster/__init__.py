@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         WarehouseError,
         XConversionsError,
     )
+    from xcapi_dagster.lateness import build_lateness_checks
     from xcapi_dagster.sandbox import Sandbox
     from xcapi_dagster.schedules import build_daily_schedule
     from xcapi_dagster.settings import Settings, from_environment
@@ -38,6 +39,7 @@ __all__ = [
     "XConversionsComponent",
     "XConversionsError",
     "build_daily_schedule",
+    "build_lateness_checks",
     "build_x_conversions_assets",
     "from_environment",
 ]
@@ -50,6 +52,7 @@ _MODULES: Mapping[str, str] = {
     "Settings": "settings",
     "XConversionsComponent": "component",
     "build_daily_schedule": "schedules",
+    "build_lateness_checks": "lateness",
     "build_x_conversions_assets": "assets",
     "from_environment": "settings",
 }

@@ -1,14 +1,16 @@
-"""Asset checks, evaluated inside the steps: of several partitions in a run, one verdict names those that fail."""
+"""Asset checks: of several partitions one verdict names those that fail, and says what to do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
 from statistics import median
 from typing import Any
 
 import dagster as dg
 
+from xcapi_dagster.contract import DEDUPLICATION_HOURS
 from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.partitions.prepare import Prepared
+from xcapi_dagster.partitions.watch import Ageing, Watched
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.reports.history import History, new_reasons
 from xcapi_dagster.reports.identifiers import STRONG_IDENTIFIERS, Identifier, Identifiers
@@ -18,6 +20,8 @@ REJECTION_RATE = "rejection_rate"
 NO_NEW_REASONS = "no_new_reasons"
 IDENTIFIER_COVERAGE = "identifier_coverage"
 STEADY_COVERAGE = "steady_identifier_coverage"
+NO_LATE_ORDERS = "no_late_orders"
+SENT_IN_TIME = "sent_in_time"
 
 MOST_REJECTED = 0.1  # of the orders that had consent and were not duplicates
 LEAST_COVERAGE = 0.5  # of the conversions, for the most frequent strong identifier
@@ -54,6 +58,22 @@ def specs_of_report(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(REJECTION_RATE, asset=asset, description="Few orders are invalid or rejected by X."),
         dg.AssetCheckSpec(
             NO_NEW_REASONS, asset=asset, description="No order has a reason that no earlier partition had."
+        ),
+    ]
+
+
+def specs_of_lateness(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """The checks of the upload results that look at what is not in them yet."""
+    return [
+        dg.AssetCheckSpec(
+            NO_LATE_ORDERS,
+            asset=asset,
+            description="The warehouse has as many orders of the latest partitions as when they were synced.",
+        ),
+        dg.AssetCheckSpec(
+            SENT_IN_TIME,
+            asset=asset,
+            description="No order is still unsent at 40 hours of age: X deduplicates it for 48.",
         ),
     ]
 
@@ -112,6 +132,28 @@ def no_new_reasons(asset: dg.AssetKey, partitions: Sequence[str], history: Histo
         if new.get(key)
     }
     return _result(asset, NO_NEW_REASONS, failing, "Open the rejection report: something is wrong for the first time")
+
+
+def no_late_orders(asset: dg.AssetKey, watched: Iterable[Watched]) -> dg.AssetCheckResult:
+    """Whether every partition that was synced has as many orders in the warehouse as it had then."""
+    failing = {each.partition: each.told for each in watched if each.read is not None and each.difference}
+    advice = f"Orders came late, moved or went: {_sync(failing)}. What X accepted is not sent again. Now"
+    return _result(asset, NO_LATE_ORDERS, failing, advice)
+
+
+def sent_in_time(asset: dg.AssetKey, ageing: Iterable[Ageing]) -> dg.AssetCheckResult:
+    """Whether no order that is 40 hours old or more is still unsent."""
+    failing = {each.partition: each.told for each in ageing}
+    advice = (
+        f"X can tell an order from the pixel's copy for {DEDUPLICATION_HOURS} hours: {_sync(failing)} before that, and "
+        "see `xcapi held list` for those that wait for your decision. At 40 hours of age"
+    )
+    return _result(asset, SENT_IN_TIME, failing, advice)
+
+
+def _sync(partitions: Iterable[str]) -> str:
+    keys = sorted(partitions)
+    return f"run `xcapi sync --from {keys[0]} --to {keys[-1]}`" if keys else ""
 
 
 def _coverage(prepared: Prepared) -> float:

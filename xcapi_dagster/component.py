@@ -10,7 +10,14 @@ from pydantic import Field
 
 from xcapi_dagster.assets import build_x_conversions_assets
 from xcapi_dagster.dry_run import build_dry_run_job
-from xcapi_dagster.schedules import CRON, LOOK_BACK, build_daily_schedule, build_event_tags_schedule
+from xcapi_dagster.lateness import build_lateness_checks
+from xcapi_dagster.schedules import (
+    CRON,
+    LOOK_BACK,
+    build_daily_schedule,
+    build_event_tags_schedule,
+    build_lateness_schedule,
+)
 from xcapi_dagster.settings import Settings, from_environment
 
 _PARTITIONS: Mapping[str, Callable[..., dg.TimeWindowPartitionsDefinition]] = {
@@ -97,11 +104,13 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
             event_tags=[tag.model_dump() for tag in self.event_tags],
         )
         defined = [asset for asset in assets if isinstance(asset, dg.AssetsDefinition)]
+        lateness = build_lateness_checks(settings, partitions_def)
         daily = dg.AssetSelection.assets(*[asset for asset in defined if asset.partitions_def])
         event_tags = dg.AssetSelection.assets(*[asset for asset in defined if not asset.partitions_def])
         schedules = [
             build_daily_schedule(self.name, daily, partitions_def, cron=self.cron, look_back=self.look_back),
             build_event_tags_schedule(self.name, event_tags, settings.timezone),
+            build_lateness_schedule(self.name, dg.AssetSelection.checks(lateness)),
         ]
         jobs = [build_dry_run_job(settings, partitions_def)]
-        return dg.Definitions(assets=assets, schedules=schedules, jobs=jobs)
+        return dg.Definitions(assets=assets, asset_checks=[lateness], schedules=schedules, jobs=jobs)

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
@@ -168,6 +169,7 @@ def _load(module: str) -> dg.Definitions:
     """The definitions in ``module``; what a component found wrong with the settings is told as such."""
     if not all(name.isidentifier() for name in module.split(".")):
         raise ConfigurationError(f"-m {module!r} is no name of a module, such as my_project.definitions")
+    warnings.filterwarnings("ignore", "Parameter `execution_type`", dg.BetaWarning)  # Dagster's own use of it
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` and Dagster's own commands do
     try:
         definitions = _definitions_in(importlib.import_module(module))

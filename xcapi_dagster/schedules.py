@@ -6,6 +6,7 @@ import dagster as dg
 
 LOOK_BACK = 3  # partitions; re-running is free, since nothing that was accepted is sent again
 EVENT_TAGS_CRON = "30 1 * * *"  # before the daily sync, which a deleted event tag would stop
+LATENESS_CRON = "45 * * * *"  # between 40 and 48 hours of age it is found eight times
 CRON = "0 2 * * *"  # in the partitions' time zone: the day before is complete, and its youngest orders are 2 h old
 
 
@@ -38,6 +39,17 @@ def build_daily_schedule(
             yield dg.RunRequest(run_key=f"{now:%Y-%m-%dT%H:%M}|{key}", partition_key=key)
 
     return daily
+
+
+def build_lateness_schedule(name: str, lateness: dg.AssetSelection) -> dg.ScheduleDefinition:
+    """A schedule that looks for late and ageing orders every hour. It is stopped until you start it."""
+    return dg.ScheduleDefinition(
+        name=f"{name}_lateness",
+        target=lateness,
+        cron_schedule=LATENESS_CRON,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Compares the latest partitions with the warehouse. Sends nothing.",
+    )
 
 
 def build_event_tags_schedule(name: str, event_tags: dg.AssetSelection, timezone: str) -> dg.ScheduleDefinition:

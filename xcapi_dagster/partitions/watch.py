@@ -1,15 +1,22 @@
-"""What is in the warehouse beside what was settled: partitions that a sync would still change."""
+"""What is in the warehouse beside what was settled: partitions that a sync would still change, and until when."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from xcapi_dagster.contract import DEDUPLICATION_HOURS
+from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.partitions import Partition
-from xcapi_dagster.reports.summary import Summary
+from xcapi_dagster.partitions.chunks import row_groups
+from xcapi_dagster.reports.summary import WAITING, Summary
 from xcapi_dagster.warehouse import Warehouse
 
-_OPEN = ("pending", "unknown", "held")
+WARNING_AGE = timedelta(hours=40)  # of an order that X does not have: there is time left to find out why, and to send
+_TOO_LATE = timedelta(hours=DEDUPLICATION_HOURS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,5 +73,55 @@ def watch(partitions: Sequence[Partition], warehouse: Warehouse, summaries: Mapp
             accepted=counts.get("accepted", 0) + counts.get("changed", 0),
             lost=counts.get("invalid", 0) + counts.get("rejected", 0) + counts.get("too_late", 0),
             last_settled_at=summary.last_settled_at,
-            **{state: counts.get(state, 0) for state in _OPEN},
+            **{state: counts.get(state, 0) for state in WAITING},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Ageing:
+    """The orders of a partition that X does not have at 40 hours of age; of them, how many are older than 48."""
+
+    partition: str
+    orders: int
+    too_late: int
+    is_synced: bool
+
+    @property
+    def told(self) -> str:
+        """The same in words."""
+        told = f"{self.orders:,} waiting" if self.is_synced else f"{self.orders:,} in the warehouse, never synced"
+        return f"{told}, {self.too_late:,} past {DEDUPLICATION_HOURS} h" if self.too_late else told
+
+
+def ageing(
+    partitions: Sequence[Partition],
+    warehouse: Warehouse,
+    outputs: Outputs,
+    summaries: Mapping[str, Summary],
+    now: datetime,
+) -> Iterator[Ageing]:
+    """Those of ``partitions`` with such orders. Raises WarehouseError.
+
+    Of a partition that was never synced, the orders that are too late are not counted: it is history by then.
+    """
+    warned, too_late = now - WARNING_AGE, now - _TOO_LATE
+    for partition in partitions:
+        summary = summaries.get(partition.key)
+        if summary is None:
+            start, end = max(partition.start, too_late), min(partition.end, warned)
+            found = Ageing(partition.key, warehouse.count(start, end) if start < end else 0, 0, is_synced=False)
+        elif summary.of(WAITING).orders:
+            groups = row_groups(outputs.path("upload_results", partition.key), columns=["state", "conversion_time"])
+            times = [_times_of_waiting(results) for results in groups]
+            orders, late = (
+                sum(pc.sum(pc.less_equal(each, at)).as_py() or 0 for each in times) for at in (warned, too_late)
+            )
+            found = Ageing(partition.key, orders, late, is_synced=True)
+        else:
+            continue
+        if found.orders:
+            yield found
+
+
+def _times_of_waiting(results: pa.Table) -> pa.ChunkedArray:
+    return results["conversion_time"].filter(pc.is_in(results["state"], pa.array(WAITING)))
