@@ -57,7 +57,7 @@ def set_up() -> None:
     wanted = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
     if STAMP.exists() and STAMP.read_text() == wanted:
         return
-    print("Setting up .venv with the pinned versions of requirements.lock ...", flush=True)
+    print("Setting up .venv with the pinned versions of requirements.lock: a few minutes, once ...", flush=True)
     venv.create(VENV, with_pip=True)
     pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--compile"]
     subprocess.run([*pip, "-r", str(LOCK)], check=True)

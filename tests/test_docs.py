@@ -18,6 +18,7 @@ from xcapi_dagster.settings import VARIABLES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+OF_REASONS = ROOT / "docs" / "reasons.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
@@ -79,7 +80,7 @@ def test_every_count_is_documented() -> None:
 
 def test_every_reason_is_documented() -> None:
     """The generated table is the catalogue's: write it anew with `python tests/test_docs.py`."""
-    assert reasons_table() in README
+    assert reasons_table() in OF_REASONS.read_text()
 
 
 def test_every_link_leads_somewhere() -> None:
@@ -97,11 +98,12 @@ def test_the_two_commands_are_in_the_readme() -> None:
 
 
 def reasons_table() -> str:
-    """The catalogue of reasons, as the README shows it."""
+    """The catalogue of reasons, as docs/reasons.md shows it."""
     rows = [f"| `{reason.code}` | {reason.severity} | {reason.meaning} | {reason.fix} |" for reason in REASONS.values()]
     return "\n".join(["| code | severity | meaning | what to do |", "| --- | --- | --- | --- |", *rows])
 
 
 if __name__ == "__main__":
     marked = re.compile(r"(<!-- reasons -->\n).*?(<!-- /reasons -->)", re.DOTALL)
-    (ROOT / "README.md").write_text(marked.sub(lambda found: f"{found[1]}{reasons_table()}\n{found[2]}", README))
+    table = marked.sub(lambda found: f"{found[1]}{reasons_table()}\n{found[2]}", OF_REASONS.read_text())
+    OF_REASONS.write_text(table)

@@ -52,7 +52,7 @@ def test_large_rows_never_make_a_large_batch() -> None:
 
     assert sum(each.num_rows for each in batches) == 400
     assert max(each.nbytes for each in batches) <= BATCH_BYTES
-    assert len(batches) < 20
+    assert len(batches) < 2 * 400 / 23  # texts in a batch: none is less than half full
 
 
 def test_columns_arrive_in_the_types_that_were_described() -> None:

@@ -11,6 +11,13 @@ from xcapi_dagster.cli.outcomes import run, tell, told
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project, dagster_instance
 from xcapi_dagster.settings import VARIABLES, from_environment
 
+# On the demo's orders: one that never reached X, what a run would send, and what a range would take.
+_TO_TRY = (
+    "xcapi explain IT-102553",
+    "xcapi sync --partition 2026-10-26 --dry-run",
+    "xcapi plan --from 2026-10-20 --to 2026-11-02",
+)
+
 
 @click.command()
 @click.option(
@@ -34,5 +41,9 @@ def demo(home: Path) -> None:
         with dagster_instance(settings) as instance:
             outcomes = run(project, the_demo.PARTITIONS, instance, per_run=1)
     tell(outcomes, settings, as_json=False)
-    told.print("Run it again: nothing is sent twice. To see the assets: [bold]dg dev[/] (README, “In Dagster”).")
+    told.print(
+        "Run it again: nothing is sent twice. To see the assets: [bold]dg dev[/] (README, “In Dagster”). More to try:"
+    )
+    for command in _TO_TRY:
+        told.print(f"  [bold]{command}[/]", highlight=False, soft_wrap=True)
     sys.exit(0 if all(ran.is_done for ran in outcomes) else 1)
