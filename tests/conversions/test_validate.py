@@ -108,10 +108,10 @@ def test_orders_that_are_sent_without_a_field(prepare_order: Any, columns: dict[
 
 
 def test_every_reason_of_the_transform_is_covered() -> None:
-    """But that of duplicates, which are found over a whole partition."""
+    """But those of duplicates, found over a whole partition, and of forgotten orders, which the ledger knows."""
     found = {code for _, expected in BROKEN + DEGRADED for code in expected}
     ours = {code for code, reason in REASONS.items() if reason.stage in ("validate", "consent")}
-    assert ours - found == {"duplicate_order"}
+    assert ours - found == {"duplicate_order", "forgotten"}
     assert {code for _, expected in DEGRADED for code in expected} == {
         code for code, reason in REASONS.items() if reason.severity == "degraded" and reason.stage == "validate"
     }
