@@ -108,10 +108,15 @@ def test_fault_30_a_backfill_by_four_processes(attempt: Try, processes: Processe
 
 
 def standing_still(trial: Trial, processes: Processes) -> Running:
-    """A process that is stopped as by Ctrl-Z with its second request claimed and not sent, for six minutes."""
+    """A process that is stopped as by Ctrl-Z with its second request claimed and not sent, for six minutes.
+
+    It holds nothing of the ledger then: its other threads look into it meanwhile, and whoever is stopped there is
+    waited for in vain.
+    """
     running = processes.start(trial.shop, Strike("after_claim", 2, pause))
     running.paused()
-    running.send_signal(signal.SIGSTOP)
+    with trial.shop.database() as database, database.transaction():
+        running.send_signal(signal.SIGSTOP)
     assert isinstance(trial.shop.clock, SharedClock)
     trial.shop.clock.advance(360.0)
     running.go_on()
