@@ -24,6 +24,7 @@ from xcapi_dagster.partitions.upload import Uploaded, upload_partition
 from xcapi_dagster.reports.history import History
 from xcapi_dagster.reports.pages import write_overview, write_page
 from xcapi_dagster.settings import Settings
+from xcapi_dagster.windows import windows_of
 
 ORDERS_GROUP = "warehouse"
 # A day's orders are sent the morning after it. Later than this, X's 48 hours for deduplication come near.
@@ -103,7 +104,7 @@ def _conversions(
             done: dict[str, Prepared] = {}
             if without_time := warehouse.count_without_time():
                 context.log.warning("%d orders have no ordered_at: they belong to no partition", without_time)
-            for partition in _partitions(context, partitions_def):
+            for partition in windows_of(partitions_def, context.partition_keys):
                 done[partition.key] = prepared = prepare_partition(partition, warehouse, rules, outputs, forgotten)
                 context.log.info("%s: %d orders read, %d ready to send", partition.key, prepared.read, prepared.ready)
                 metadata = of_prepared(prepared, without_time, outputs.path("conversions", partition.key))
@@ -122,31 +123,10 @@ def _upload(
 ) -> dg.AssetsDefinition:
     results = dg.AssetKey([settings.name, "upload_results"])
     report = dg.AssetKey([settings.name, "rejection_report"])
-    shared: dict[str, Any] = {
-        "deps": [dg.AssetKey([settings.name, "conversions"])],
-        "group_name": settings.name,
-        "tags": {INSTANCE_TAG: settings.name},
-    }
 
     @dg.multi_asset(
         name=f"{settings.name}_upload",
-        specs=[
-            dg.AssetSpec(
-                results,
-                description="What became of every conversion, and the request that decided it.",
-                kinds={"parquet"},
-                freshness_policy=FRESHNESS,
-                metadata={"dagster/column_schema": column_schema(UPLOAD_RESULTS)},
-                **shared,
-            ),
-            dg.AssetSpec(
-                report,
-                description="Every order that was not accepted as it was, why, and how to mend it.",
-                kinds={"parquet", "csv"},
-                metadata={"dagster/column_schema": column_schema(REJECTION_REPORT)},
-                **shared,
-            ),
-        ],
+        specs=_specs_of_upload(settings, results, report),
         check_specs=checks.specs_of_report(report),
         partitions_def=partitions_def,
         backfill_policy=policy,
@@ -155,7 +135,7 @@ def _upload(
     def upload(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         with sanitized():
             check_ledger_is_shared(settings, context.instance, context.job_def.executor_def.name)
-            partitions = _partitions(context, partitions_def)
+            partitions = windows_of(partitions_def, context.partition_keys)
             outputs = resources.outputs_of(settings)
             history = History.of(outputs)
             uploaded = _upload_partitions(context, settings, partitions, history)
@@ -176,6 +156,32 @@ def _upload(
         yield dg.MaterializeResult(asset_key=results)
 
     return upload
+
+
+def _specs_of_upload(settings: Settings, results: dg.AssetKey, report: dg.AssetKey) -> list[dg.AssetSpec]:
+    """What the upload materializes, both from the conversions."""
+    shared: dict[str, Any] = {
+        "deps": [dg.AssetKey([settings.name, "conversions"])],
+        "group_name": settings.name,
+        "tags": {INSTANCE_TAG: settings.name},
+    }
+    return [
+        dg.AssetSpec(
+            results,
+            description="What became of every conversion, and the request that decided it.",
+            kinds={"parquet"},
+            freshness_policy=FRESHNESS,
+            metadata={"dagster/column_schema": column_schema(UPLOAD_RESULTS)},
+            **shared,
+        ),
+        dg.AssetSpec(
+            report,
+            description="Every order that was not accepted as it was, why, and how to mend it.",
+            kinds={"parquet", "csv"},
+            metadata={"dagster/column_schema": column_schema(REJECTION_REPORT)},
+            **shared,
+        ),
+    ]
 
 
 def _upload_partitions(
@@ -214,11 +220,3 @@ def latest_stamps(instance: dg.DagsterInstance, name: str) -> list[Stamp]:
     event = instance.get_latest_materialization_event(dg.AssetKey([name, "rejection_report"]))
     told = ledger_stamp(event.asset_materialization.metadata) if event and event.asset_materialization else None
     return [told] if told else []
-
-
-def _partitions(
-    context: dg.AssetExecutionContext, partitions_def: dg.TimeWindowPartitionsDefinition
-) -> list[Partition]:
-    """The partitions of this run, in order."""
-    windows = {key: partitions_def.time_window_for_partition_key(key) for key in context.partition_keys}
-    return [Partition(key, window.start.astimezone(UTC), window.end.astimezone(UTC)) for key, window in windows.items()]

@@ -6,9 +6,9 @@ import dagster as dg
 
 from xcapi_dagster import resources
 from xcapi_dagster.boundary import sanitized
-from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.forecast import Terms, forecast, seconds_at
 from xcapi_dagster.settings import Settings
+from xcapi_dagster.windows import windows_of
 
 
 def build_dry_run_job(settings: Settings, partitions_def: dg.TimeWindowPartitionsDefinition) -> dg.JobDefinition:
@@ -21,8 +21,7 @@ def build_dry_run_job(settings: Settings, partitions_def: dg.TimeWindowPartition
     def predict(context: dg.OpExecutionContext) -> dg.Output[None]:
         with sanitized():
             now = datetime.now(UTC)
-            window = partitions_def.time_window_for_partition_key(context.partition_key)
-            partition = Partition(context.partition_key, window.start.astimezone(UTC), window.end.astimezone(UTC))
+            (partition,) = windows_of(partitions_def, [context.partition_key])
             policy = resources.terms_of(settings, is_history=False).policy
             terms = Terms(resources.ledger_view_of(settings), policy, now.timestamp())
             found = forecast(partition, resources.warehouse_of(settings), resources.rules_of(settings, now), terms)

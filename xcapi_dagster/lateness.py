@@ -7,12 +7,12 @@ import dagster as dg
 
 from xcapi_dagster import checks, resources
 from xcapi_dagster.boundary import sanitized
-from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.watch import ageing, watch
 from xcapi_dagster.reports.history import History
 from xcapi_dagster.settings import Settings
+from xcapi_dagster.windows import windows_of
 
-_LATEST = 14  # partitions
+_LATEST = 14  # partitions that have ended
 
 
 def build_lateness_checks(
@@ -29,7 +29,7 @@ def build_lateness_checks(
     def lateness() -> Iterator[dg.AssetCheckResult]:
         with sanitized():
             now = datetime.now(UTC)
-            partitions = _latest(partitions_def, now)
+            partitions = windows_of(partitions_def, partitions_def.get_partition_keys(current_time=now)[-_LATEST:])
             warehouse, outputs = resources.warehouse_of(settings), resources.outputs_of(settings)
             summaries = {summary.partition: summary for summary in History.of(outputs).all}
             synced = [partition for partition in partitions if partition.key in summaries]
@@ -40,10 +40,3 @@ def build_lateness_checks(
         yield from verdicts
 
     return lateness
-
-
-def _latest(partitions_def: dg.TimeWindowPartitionsDefinition, now: datetime) -> list[Partition]:
-    """The latest partitions that have ended, in order."""
-    keys = partitions_def.get_partition_keys(current_time=now)[-_LATEST:]
-    windows = {key: partitions_def.time_window_for_partition_key(key) for key in keys}
-    return [Partition(key, window.start.astimezone(UTC), window.end.astimezone(UTC)) for key, window in windows.items()]

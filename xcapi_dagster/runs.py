@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
-from datetime import UTC
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -27,6 +26,7 @@ from xcapi_dagster.metadata import WITHOUT_TIME
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.settings import Settings
+from xcapi_dagster.windows import windows_of
 
 try:
     import fcntl
@@ -106,8 +106,7 @@ class Project:
     def windows(self, partitions: Sequence[str]) -> list[Partition]:
         """The windows of these partitions."""
         assert isinstance(self._partitions, dg.TimeWindowPartitionsDefinition)  # noqa: S101 - of `build_x_conversions_assets`
-        found = [(key, self._partitions.time_window_for_partition_key(key)) for key in partitions]
-        return [Partition(key, window.start.astimezone(UTC), window.end.astimezone(UTC)) for key, window in found]
+        return windows_of(self._partitions, partitions)
 
     def materialize(
         self, partitions: Sequence[str], instance: dg.DagsterInstance, tell: Callable[[str], None] = lambda _line: None
