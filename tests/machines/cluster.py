@@ -44,6 +44,11 @@ class Cluster:
         self.workers[worker].send_signal(signal.SIGKILL)
         self.workers[worker].wait()
 
+    def logs(self) -> str:
+        """The last words of the daemon and of each worker."""
+        files = sorted(Path(self.environ["DAGSTER_HOME"]).parent.glob("*.log"))
+        return "\n".join(f"{file.name}: {file.read_text()[-1500:]}" for file in files)
+
     def runs(self) -> dict[str, dg.DagsterRunStatus]:
         """The state of each partition's latest run."""
         with dg.DagsterInstance.from_config(self.environ["DAGSTER_HOME"]) as instance:
@@ -115,10 +120,13 @@ def _in_background(command: Sequence[str], environ: Mapping[str, str], log: Path
         return subprocess.Popen(command, env=environ, stdout=output, stderr=output, cwd=DAGSTER_YAML.parent)
 
 
-def until(is_so: Callable[[], bool], *, seconds: float = 180) -> None:
-    """Return when ``is_so``; raises TimeoutError when it never is."""
+def until(is_so: Callable[[], bool], *, seconds: float = 600, state: Callable[[], object] = str) -> None:
+    """Return when ``is_so``; raises TimeoutError with the ``state`` when it never is.
+
+    The time is for a machine of any speed that does other work too: it ends a test that hangs, it measures nothing.
+    """
     end = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > end:
-            raise TimeoutError(f"not so within {seconds} s")
+            raise TimeoutError(f"not so within {seconds} s: {state()}")
         time.sleep(0.1)
