@@ -14,6 +14,7 @@ import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from requests.adapters import HTTPAdapter
 
 from tests.faults import proxy as broken
 from tests.faults.proxy import Fault, Proxy
@@ -38,18 +39,24 @@ def between() -> Iterator[Between]:
         yield put
 
 
+class Impatient(HTTPAdapter):
+    """Waits only so long for the answer to its first request."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(max_retries=0)
+        self._patience = iter([seconds])
+
+    def send(self, request: requests.PreparedRequest, *, timeout: Any, **more: Any) -> requests.Response:  # type: ignore[override]
+        """Send it, with less patience the first time."""
+        return super().send(request, timeout=(timeout[0], next(self._patience, timeout[1])), **more)
+
+
 def impatient_once(seconds: float) -> Callable[[], requests.Session]:
     """Sessions of which the first request waits only so long for its answer."""
-    patience = iter([seconds])
 
     def opened() -> requests.Session:
         session = open_session()
-        request = session.request
-
-        def impatient(*arguments: Any, timeout: tuple[float, float], **more: Any) -> requests.Response:
-            return request(*arguments, timeout=(timeout[0], next(patience, timeout[1])), **more)
-
-        session.request = impatient  # type: ignore[method-assign]
+        session.mount("http://", Impatient(seconds))
         return session
 
     return opened

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import requests
@@ -75,28 +76,34 @@ class Connection:
         offset = self.clock_offset
         watched = None if body is None else _Body(body)
         try:
-            with self._session().request(
+            request = requests.Request(
                 method,
                 self._url + path,
                 data=watched,
                 headers=_HEADERS if body is None else _HEADERS | _OF_JSON,
                 auth=self._credentials.auth(self.clock() + offset),
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-                proxies=dict(self._proxies),  # requests adds to it
-            ) as response:
+            )
+            with self._sender()(request.prepare()) as response:
                 return Reply(response.status_code, response.headers, _content(response), offset)
         # requests' own exceptions are OSErrors; it lets some of urllib3's through
         except (OSError, HTTPError) as error:
             may_have_arrived = watched.was_asked_for if watched else not never_connected(error)
             return NoReply(failure_reason(error), may_have_arrived)
 
-    def _session(self) -> requests.Session:
-        if not hasattr(self._of_thread, "session"):
-            self._of_thread.session = self._session_factory()
-        session: requests.Session = self._of_thread.session
-        return session
+    def _sender(self) -> Callable[[requests.PreparedRequest], requests.Response]:
+        """What sends a request on this thread's own connection, by the proxies and certificates of the environment.
+
+        The session finds those once, and sends nothing itself: it would look for them with every request, and follow
+        redirects. X's host has moved once. Following a redirect would turn a POST into a GET and its 200 into a false
+        success, or hand the body and the pixel token to another host.
+        """
+        if not hasattr(self._of_thread, "send"):
+            session = self._session_factory()
+            given = dict(self._proxies)  # requests adds to it
+            ways: dict[str, Any] = session.merge_environment_settings(self._url, given, stream=True, verify=True, cert=None)  # type: ignore[assignment]
+            self._of_thread.send = partial(session.get_adapter(self._url).send, timeout=self._timeout, **ways)
+        send: Callable[[requests.PreparedRequest], requests.Response] = self._of_thread.send
+        return send
 
 
 class _Body:

@@ -1,4 +1,4 @@
-"""A session that sends each request at most once, to one place, and leaks nothing into a log; and why one failed."""
+"""A session that sends each request at most once and leaks nothing into a log; and why a request failed."""
 
 import logging
 import socket
@@ -36,22 +36,10 @@ _BEFORE_THE_REQUEST = (
 )
 
 
-class Session(requests.Session):
-    """A session without redirects.
-
-    X's host has moved once. Following a redirect would turn a POST into a GET and its 200 into a false success, or
-    hand the body and the pixel token to another host.
-    """
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 the name is requests'
-        """Nowhere, whatever ``resp`` says."""
-        return None
-
-
 def open_session() -> requests.Session:
     """A session for one thread: connections are kept, nothing is retried, and the libraries' DEBUG logs are shut."""
     hush()
-    session = Session()
+    session = requests.Session()
     # A repetition below this line would carry the same nonce and signature, and nobody would have claimed it.
     adapter = HTTPAdapter(max_retries=0)
     session.mount("https://", adapter)

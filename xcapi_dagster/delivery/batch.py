@@ -11,6 +11,7 @@ from xcapi_dagster.contract import MAX_BODY_BYTES, MAX_CONVERSIONS_PER_REQUEST
 from xcapi_dagster.conversions.payload import Events
 from xcapi_dagster.delivery.isolate import MAX_POSTS_PER_BATCH
 from xcapi_dagster.delivery.keys import Fingerprints, Keys
+from xcapi_dagster.delivery.memory import LONG_AGO
 from xcapi_dagster.delivery.records import Request
 
 Positions = NDArray[np.intp]
@@ -49,6 +50,7 @@ class Batch:
     keys: Keys
     fingerprints: Fingerprints
     known: NDArray[np.uint32]  # the request last heard of each conversion when this batch was made
+    moment: int  # when that was, by the run's memory
     parent: Request | None = None
     may_be_late: bool = False  # an operator wants them sent, however long ago they first were
     attempts: int = 0
@@ -106,8 +108,13 @@ class Batch:
         return replace(self, refused_since=self.refused_since or refused.id)
 
 
-def batches(events: Events, chunk: Chunk, todo: Positions, known: NDArray[np.uint32], size: int) -> Iterator[Batch]:
-    """The conversions of ``chunk`` at ``todo``, of which ``events`` are the JSON, cut to requests that X takes."""
+def batches(
+    events: Events, chunk: Chunk, todo: Positions, known: NDArray[np.uint32], size: int, moment: int = LONG_AGO
+) -> Iterator[Batch]:
+    """The conversions of ``chunk`` at ``todo``, of which ``events`` are the JSON, cut to requests that X takes.
+
+    ``known`` is the request last heard of each conversion of the chunk, at that ``moment`` of the run's memory.
+    """
     for start, end in _cuts(events.ends, min(size, MAX_CONVERSIONS_PER_REQUEST)):
         here = todo[start:end]
         yield Batch(
@@ -116,6 +123,7 @@ def batches(events: Events, chunk: Chunk, todo: Positions, known: NDArray[np.uin
             keys=chunk.keys[here],
             fingerprints=chunk.fingerprints[here],
             known=known[here],
+            moment=moment,
         )
 
 

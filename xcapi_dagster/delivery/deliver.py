@@ -126,7 +126,8 @@ class Delivery:
             for request_id, part in originals(known.known.requests, todo):
                 parent = memory.requests.get(request_id) if standing != Standing.NEW else None
                 is_released = parent is not None and parent.state == "resend"
-                for batch in batches(chunk.render(part), chunk, part, known.known.heard, size):
+                heard, moment = known.known.heard, known.known.moment
+                for batch in batches(chunk.render(part), chunk, part, heard, size, moment):
                     since = _suspected_since(known.known, part[batch.positions]) if standing == Standing.GROUPED else 0
                     yield replace(batch, parent=parent, may_be_late=is_released, suspected_since=since)
 
@@ -163,6 +164,7 @@ class Delivery:
                 batch.known,
                 parent=batch.parent,
                 share=self._terms.share,
+                moment=batch.moment,
                 may_be_late=batch.may_be_late,
             )
             if not isinstance(leave, Wait):

@@ -18,7 +18,7 @@ from xcapi_dagster.delivery import journal, throttle
 from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.keys import Entries, Fingerprints, Keys, conversion_keys
 from xcapi_dagster.delivery.lease import Heartbeat, Lease, in_flight_of_the_dead, uptime
-from xcapi_dagster.delivery.memory import Memory
+from xcapi_dagster.delivery.memory import LONG_AGO, Memory
 from xcapi_dagster.delivery.records import Request, RequestState, Settlement, checksum_of
 from xcapi_dagster.delivery.standing import HORIZON_SECONDS
 from xcapi_dagster.delivery.throttle import Limits
@@ -128,11 +128,13 @@ class Ledger:
         *,
         parent: Request | None,
         share: float,
+        moment: int = LONG_AGO,
         may_be_late: bool = False,
     ) -> Claim | Wait:
         """Leave to send these conversions in one request, or how long to wait for it.
 
-        Kept are the conversions of which nothing new was heard: what was ``known`` is still so. None is when
+        Kept are the conversions of which nothing new was heard: what was ``known``, at that ``moment`` of the memory,
+        is still so. None is when
         ``parent`` was first sent too long ago, unless that does not matter. When none is kept, nothing was written.
         Raises DeliveryHaltedError when the lease was lost.
         """
@@ -142,7 +144,7 @@ class Ledger:
             self._lease.check(now)
             self._catch_up(connection)
             is_late = parent is not None and not may_be_late and now - parent.first_sent_at >= HORIZON_SECONDS
-            kept = np.flatnonzero((self.memory.look_up(keys).heard == known) & (not is_late))
+            kept = self._unchanged(keys, known, moment) if not is_late else np.empty(0, np.intp)
             if len(kept) == 0:
                 return Claim(None, kept)
             limits = self._limits.shared(share)
@@ -158,6 +160,11 @@ class Ledger:
             return Claim(claimed, kept)
 
         return self._database.grouped(work)
+
+    def _unchanged(self, keys: Keys, known: NDArray[np.uint32], moment: int) -> NDArray[np.intp]:
+        if not self.memory.has_news(keys, moment):
+            return np.arange(len(keys))
+        return np.flatnonzero(self.memory.look_up(keys).heard == known)
 
     def settle(self, claimed: Request, keys: Keys, fingerprints: Fingerprints, settlement: Settlement) -> None:
         """Record what became of a request; from here on the ledger answers for its conversions.

@@ -1,10 +1,12 @@
 """What one run knows of the ledger: the standing of each of its pixel's conversions, looked up in bulk.
 
 Loaded once and then kept up to date with what other runs changed; a claim is checked against it inside the
-transaction that makes it.
+transaction that makes it. To look a request's few keys up among millions costs more than to send them, so that a
+claim only asks whether anything was heard of them since they were looked up with those of thousands of others.
 """
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,18 +22,47 @@ from xcapi_dagster.delivery.tables import request, verdict
 _TELLING = ("accepted", "unknown", "held", "lost", "resend", "forgotten")
 _ROWS_AT_ONCE = 1000
 
+LONG_AGO = -1  # a moment before all others
+
 
 class Known(NamedTuple):
     """Per conversion: the request it was last sent with (0: none), its fingerprint then, and any verdict.
 
     ``heard`` is the latest request that says anything of it, by its own outcome or by a verdict: as long as that
-    stays the same, nothing has happened to the conversion.
+    stays the same, nothing has happened to the conversion. ``moment`` is when this was so, for `Memory.has_news`.
     """
 
     requests: NDArray[np.uint32]
     fingerprints: Fingerprints
     verdicts: Mapping[int, Verdict]  # position -> verdict, where it is newer than the request
     heard: NDArray[np.uint32]
+    moment: int
+
+
+class News:
+    """The keys of which something was heard lately, by the upper half of each: a moment for every some thousands."""
+
+    _KEYS_A_MOMENT = 16_384
+    _MOMENTS = 8  # the earlier ones are forgotten
+
+    def __init__(self) -> None:
+        self._of_moments = deque[set[int]]([set()], maxlen=self._MOMENTS)
+        self.moment = 0  # now
+
+    def add(self, keys: Keys) -> None:
+        """Something was heard of these."""
+        if len(self._of_moments[-1]) > self._KEYS_A_MOMENT:
+            self._of_moments.append(set())
+            self.moment += 1
+        self._of_moments[-1].update(keys["high"].tolist())
+
+    def concern(self, keys: Keys, since: int) -> bool:
+        """Whether any of these may be among those that were added at the moment ``since`` or later."""
+        moments = self.moment - since + 1
+        if moments > len(self._of_moments):
+            return True
+        high = keys["high"].tolist()
+        return not all(self._of_moments[-age].isdisjoint(high) for age in range(1, moments + 1))
 
 
 class Memory:
@@ -41,6 +72,8 @@ class Memory:
         self._scope = scope
         self._lock = threading.Lock()
         self._index = KeyIndex()
+        self._told: list[tuple[Request, Keys, Fingerprints]] = []  # newer than the index
+        self._news = News()
         self._in_flight: dict[int, Keys] = {}
         self._verdicts: dict[bytes, Verdict] = {}
         self.revision = -1  # of the ledger, up to which this knows everything
@@ -68,6 +101,7 @@ class Memory:
         ).all()
         with self._lock:
             self._verdicts |= {row.key: verdict_of(row) for row in ruled}
+            self._news.add(np.frombuffer(b"".join(row.key for row in ruled), KEY))
             self.revision = revision
 
     def _load(self, connection: Connection) -> None:
@@ -90,6 +124,7 @@ class Memory:
         with self._lock:
             self.requests[claimed.id] = claimed
             self._in_flight[claimed.id] = keys
+            self._news.add(keys)
 
     def settle(
         self, settled: Request, keys: Keys, fingerprints: Fingerprints, verdicts: Iterable[tuple[int, Verdict]]
@@ -99,12 +134,20 @@ class Memory:
             self._remember(settled)
             self._verdicts |= {keys[position].tobytes(): ruling for position, ruling in verdicts}
             if settled.state in _TELLING:
-                self._tell(keys, fingerprints, np.full(len(keys), settled.id, np.uint32))
+                self._told.append((settled, keys, fingerprints))
+            self._news.add(keys)
             self._in_flight.pop(settled.id, None)
+
+    def has_news(self, keys: Keys, since: int) -> bool:
+        """Whether anything may have been heard of these conversions since that moment; False is certain."""
+        with self._lock:
+            return self._news.concern(keys, since)
 
     def look_up(self, keys: Keys) -> Known:
         """What is known of these conversions."""
         with self._lock:
+            moment = self._news.moment
+            self._index_told()
             requests, fingerprints = self._index.find(keys)
             if self._in_flight:
                 flying = _index_of(self._in_flight).find(keys).requests
@@ -112,7 +155,7 @@ class Memory:
             verdicts = self._verdicts_on(keys, requests)
         heard = requests.copy()
         heard[list(verdicts)] = [ruling.request_id for ruling in verdicts.values()]
-        return Known(requests, fingerprints, verdicts, heard)
+        return Known(requests, fingerprints, verdicts, heard, moment)
 
     def _verdicts_on(self, keys: Keys, requests: NDArray[np.uint32]) -> dict[int, Verdict]:
         if not self._verdicts:
@@ -134,11 +177,24 @@ class Memory:
                 for each in self.requests.values()
                 if each.state in states and partition in (None, each.partition)
             ]
+            self._index_told()
             return self._index.of_requests(np.array(told, np.uint32))
 
     def _learn(self, rows: Sequence[Row[Any]]) -> None:
-        keys, fingerprints, requests = self._note(rows)
-        self._tell(keys, fingerprints, requests)
+        for row in rows:
+            self._news.add(np.frombuffer(row.keys, KEY))
+        self._index_told()
+        self._tell(*self._note(rows))
+
+    def _index_told(self) -> None:
+        """Let this run's own requests answer for their conversions: many at once cost little more than one."""
+        if not self._told:
+            return
+        self._told.sort(key=lambda told: (told[0].state == "accepted", told[0].id))  # the last word last
+        settled, keys, fingerprints = zip(*self._told, strict=True)
+        requests = np.repeat(np.array([request.id for request in settled], np.uint32), [len(each) for each in keys])
+        self._tell(np.concatenate(keys), np.concatenate(fingerprints), requests)
+        self._told.clear()
 
     def _note(self, rows: Sequence[Row[Any]]) -> Entries:
         """Remember the requests themselves; returns what they say of their conversions, the last word last."""
