@@ -100,7 +100,9 @@ class Connection:
         if not hasattr(self._of_thread, "send"):
             session = self._session_factory()
             given = dict(self._proxies)  # requests adds to it
-            ways: dict[str, Any] = session.merge_environment_settings(self._url, given, stream=True, verify=True, cert=None)  # type: ignore[assignment]
+            ways: dict[str, Any] = session.merge_environment_settings(
+                self._url, given, stream=True, verify=True, cert=None
+            )  # type: ignore[assignment]
             self._of_thread.send = partial(session.get_adapter(self._url).send, timeout=self._timeout, **ways)
         send: Callable[[requests.PreparedRequest], requests.Response] = self._of_thread.send
         return send

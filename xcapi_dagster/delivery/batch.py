@@ -50,7 +50,7 @@ class Batch:
     keys: Keys
     fingerprints: Fingerprints
     known: NDArray[np.uint32]  # the request last heard of each conversion when this batch was made
-    moment: int  # when that was, by the run's memory
+    moment: int = LONG_AGO  # when that was, by the run's memory
     parent: Request | None = None
     may_be_late: bool = False  # an operator wants them sent, however long ago they first were
     attempts: int = 0

@@ -16,18 +16,21 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from xcapi_dagster.delivery import engines, migrations, sqlite_file
 from xcapi_dagster.delivery.engines import engine_for, failed, file_of
+from xcapi_dagster.delivery.statement import Statement
 from xcapi_dagster.delivery.tables import SCHEMA_VERSION, meta
 from xcapi_dagster.errors import LedgerError, XConversionsError
 
 T = TypeVar("T")
 
 _ADVISORY_LOCK = 0x7863_6170_6964_6167  # any number that no other application uses: "xcapidag"
-_REVISION = select(meta.c.value).where(meta.c.name == "revision")
-_COUNT_REVISION = (
-    update(meta)
-    .where(meta.c.name == "revision")
-    .values(value=cast(cast(meta.c.value, BigInteger) + 1, Text))
-    .returning(meta.c.value)
+_REVISION = Statement(lambda _dialect: select(meta.c.value).where(meta.c.name == "revision"))
+_COUNT_REVISION = Statement(
+    lambda _dialect: (
+        update(meta)
+        .where(meta.c.name == "revision")
+        .values(value=cast(cast(meta.c.value, BigInteger) + 1, Text))
+        .returning(meta.c.value)
+    )
 )
 _LOCK = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
 _DATABASE_TIME = text("SELECT extract(epoch FROM clock_timestamp())")
@@ -112,7 +115,7 @@ class Database:
             with self._connected(lock=self.is_shared) as connection:
                 yield connection
                 connection.commit()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error) as error:
             raise failed(error) from None
         self._known = max(self._known, self._read)
 
@@ -158,12 +161,12 @@ class Database:
 
     def next_revision(self, connection: Connection) -> int:
         """A number greater than that of every earlier change, for the rows that this transaction changes."""
-        self._read = int(connection.execute(_COUNT_REVISION).scalar_one())
+        self._read = int(_COUNT_REVISION.row(connection)[0])
         return self._read
 
     def revision(self, connection: Connection) -> int:
         """The number of the latest change. Raises LedgerError when it is less than it was before."""
-        self._read = int(connection.execute(_REVISION).scalar_one())
+        self._read = int(_REVISION.row(connection)[0])
         if self._read < self._known:
             raise LedgerError(
                 "the ledger has forgotten what was written to it, as when a server that lags behind takes the place of "

@@ -70,7 +70,7 @@ def is_there(url: str) -> bool:
     return path is None or path.exists()
 
 
-def failed(error: SQLAlchemyError) -> LedgerError:
+def failed(error: Exception) -> LedgerError:
     """The driver's own words in one line, and what to do; they name files and hosts, never parameters."""
     original = getattr(error, "orig", None) or error
     lines = str(original).strip().splitlines()

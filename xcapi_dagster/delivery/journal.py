@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from xcapi_dagster.delivery.keys import Keys
 from xcapi_dagster.delivery.records import RequestState, Settlement, Verdict, columns_of
+from xcapi_dagster.delivery.statement import Statement
 from xcapi_dagster.delivery.tables import request, verdict
 
 _TOLD = (
@@ -17,23 +18,25 @@ _TOLD = (
     "settled_at", "message", "decided_by",
 )  # fmt: skip
 _OUTCOME = ("state", "settled_at", "revision", "message", "http_status", "debug_id")
+_WRITTEN = [column.name for column in request.columns if column is not request.c.id]
 _CERTAIN = ("accepted", "held")
 _SETTLED_FOR_GOOD = ("accepted", "refused", "not_processed", "lost")
 
-# Made once: for SQLAlchemy, making a statement is dearer than executing it.
-_WRITE = insert(request).returning(request.c.id)
-_SETTLE = (
-    update(request)
-    .where(request.c.id == bindparam("request_id"))
-    .where((request.c.state == "in_flight") | (request.c.state == bindparam("or_in")))
-    .values({name: bindparam(name) for name in _OUTCOME})
+_WRITE = Statement(lambda _dialect: insert(request).returning(request.c.id), _WRITTEN)
+_SETTLE = Statement(
+    lambda _dialect: (
+        update(request)
+        .where(request.c.id == bindparam("request_id"))
+        .where((request.c.state == "in_flight") | (request.c.state == bindparam("or_in")))
+        .values({name: bindparam(name) for name in _OUTCOME})
+    )
 )
-_RULE = insert(verdict)
 
 
 def write(connection: Connection, row: Mapping[str, Any]) -> int:
-    """Write a request down; returns its id."""
-    return int(connection.execute(_WRITE, row).scalar_one())
+    """Write a request down; returns its id. What ``row`` does not tell is not known."""
+    known: dict[str, Any] = dict.fromkeys(_WRITTEN)
+    return int(_WRITE.row(connection, **(known | dict(row)))[0])
 
 
 def settle(
@@ -53,7 +56,7 @@ def settle(
         "http_status": settlement.http_status,
         "debug_id": settlement.debug_id,
     }
-    is_open = connection.execute(_SETTLE, outcome).rowcount > 0
+    is_open = _SETTLE.run(connection, **outcome) > 0
     return settlement.state if is_open else "unknown"
 
 
@@ -66,7 +69,7 @@ def rule(
         for position, ruling in verdicts
     ]
     if rows:
-        connection.execute(_RULE, rows)
+        connection.execute(insert(verdict), rows)
 
 
 def give_up(connection: Connection, request_ids: Sequence[int], *, revision: int, now: float) -> None:

@@ -144,7 +144,7 @@ class Ledger:
             self._lease.check(now)
             self._catch_up(connection)
             is_late = parent is not None and not may_be_late and now - parent.first_sent_at >= HORIZON_SECONDS
-            kept = self._unchanged(keys, known, moment) if not is_late else np.empty(0, np.intp)
+            kept = np.empty(0, np.intp) if is_late else self._unchanged(keys, known, moment)
             if len(kept) == 0:
                 return Claim(None, kept)
             limits = self._limits.shared(share)

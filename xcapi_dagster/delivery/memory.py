@@ -42,16 +42,16 @@ class Known(NamedTuple):
 class News:
     """The keys of which something was heard lately, by the upper half of each: a moment for every some thousands."""
 
-    _KEYS_A_MOMENT = 16_384
-    _MOMENTS = 8  # the earlier ones are forgotten
+    KEYS_A_MOMENT = 16_384
+    MOMENTS = 8  # the earlier ones are forgotten
 
     def __init__(self) -> None:
-        self._of_moments = deque[set[int]]([set()], maxlen=self._MOMENTS)
+        self._of_moments = deque[set[int]]([set()], maxlen=self.MOMENTS)
         self.moment = 0  # now
 
     def add(self, keys: Keys) -> None:
         """Something was heard of these."""
-        if len(self._of_moments[-1]) > self._KEYS_A_MOMENT:
+        if len(self._of_moments[-1]) > self.KEYS_A_MOMENT:
             self._of_moments.append(set())
             self.moment += 1
         self._of_moments[-1].update(keys["high"].tolist())

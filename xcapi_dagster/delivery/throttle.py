@@ -7,13 +7,12 @@ so it counts from its claim until one window after it was settled.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
+    ClauseElement,
     Connection,
-    Row,
-    Select,
     Table,
     bindparam,
     case,
@@ -26,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from xcapi_dagster.delivery.statement import Statement
 from xcapi_dagster.delivery.tables import allowance, request, spending
 
 LONGEST_BLOCK_SECONDS = 1200.0  # X's windows last 900: a later reset is a mistake of somebody's clock or unit
@@ -58,10 +58,7 @@ def reserve(connection: Connection, account: str, events: int, limits: Limits, n
     """How long until one request of ``events`` may be sent; 0 when it may be now, and then it is counted."""
     width = limits.slice_seconds
     for_events, for_requests = (_first_slice(now, window, width) for window in (limits.window, limits.request_window))
-    usage = connection.execute(
-        _USAGE,
-        {"account": account, "in_window": for_events, "in_request_window": for_requests},
-    ).one()
+    usage = _Usage(*_USAGE.row(connection, account=account, in_window=for_events, in_request_window=for_requests))
     if (blocked := _blocked_for(usage, now)) > 0:
         return blocked
     room_for_events = limits.events - int(usage.events_in_flight) - events
@@ -73,7 +70,7 @@ def reserve(connection: Connection, account: str, events: int, limits: Limits, n
             _until_free([(end, used) for end, _, used in spent], room_for_requests, limits.request_window, now),
         )
     if usage.requests_left:
-        connection.execute(_TAKE_ONE, {"of_account": account})
+        _TAKE_ONE.run(connection, of_account=account)
     return _NO_WAIT
 
 
@@ -110,8 +107,7 @@ def _until_free(spent: list[tuple[float, int]], room: int, window: float, now: f
 def spend(connection: Connection, account: str, events: int, limits: Limits, now: float) -> None:
     """Count one settled request, and now and then forget slices that no window reaches any more."""
     this_slice = math.floor(now / limits.slice_seconds)
-    spent = {"account": account, "slice": this_slice, "events": events, "requests": 1}
-    connection.execute(_SPEND[connection.dialect.name], spent)
+    _SPEND.run(connection, account=account, slice=this_slice, events=events, requests=1)
     if this_slice % _SLICES_PER_REQUEST_WINDOW == 0:
         oldest = math.floor((now - 2 * max(limits.window, limits.request_window)) / limits.slice_seconds)
         connection.execute(delete(spending).where(spending.c.account == account, spending.c.slice < oldest))
@@ -130,18 +126,15 @@ def learn(connection: Connection, account: str, requests_left: int | None, reset
     """
     if requests_left is None or resets_in is None or not 0 < resets_in <= LONGEST_BLOCK_SECONDS:
         return
-    flying = connection.execute(
-        select(func.count()).where(request.c.state == "in_flight", request.c.account == account)
-    ).scalar_one()
+    flying = _FLYING.row(connection, account=account)[0]
     _remember(connection, account, requests_left=max(0, requests_left - flying), resets_at=now + resets_in)
 
 
-def _blocked_for(known: Row[Any], now: float) -> float:
+def _blocked_for(known: "_Usage", now: float) -> float:
     if known.blocked_until is None:
         return _NO_WAIT
-    used_up = known.requests_left == 0 and known.resets_at is not None
-    until = max(known.blocked_until, known.resets_at) if used_up else known.blocked_until
-    return max(_NO_WAIT, float(until) - now)
+    resets_at = known.resets_at if known.requests_left == 0 else None
+    return max(_NO_WAIT, max(known.blocked_until, resets_at or 0.0) - now)
 
 
 def _remember(connection: Connection, account: str, **values: float | int) -> None:
@@ -150,8 +143,20 @@ def _remember(connection: Connection, account: str, **values: float | int) -> No
         connection.execute(insert(allowance).values({"account": account, "blocked_until": 0.0} | values))
 
 
-def _usage() -> Select[Any]:
-    """What counts against an account's limit, and what X said of it, in one row."""
+class _Usage(NamedTuple):
+    """What counts against an account's limit, and what X said of it."""
+
+    events_in_flight: int
+    requests_in_flight: int
+    events: int
+    requests: int
+    blocked_until: float | None
+    requests_left: int | None
+    resets_at: float | None
+
+
+def _usage(_dialect: str) -> ClauseElement:
+    """That in one row."""
     flying = (
         select(
             func.coalesce(func.sum(request.c.size), 0).label("events_in_flight"),
@@ -176,20 +181,28 @@ def _usage() -> Select[Any]:
     ).select_from(flying.join(spent, true()).outerjoin(allowance, said))
 
 
-def _spend(insert_of: Callable[[Table], Any]) -> Any:
+def _spend(dialect: str) -> ClauseElement:
+    insert_of: Callable[[Table], Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
     statement = insert_of(spending)
     added = {
         "events": spending.c.events + statement.excluded.events,
         "requests": spending.c.requests + statement.excluded.requests,
     }
-    return statement.on_conflict_do_update(index_elements=["account", "slice"], set_=added)
+    upsert: ClauseElement = statement.on_conflict_do_update(index_elements=["account", "slice"], set_=added)
+    return upsert
 
 
-# Made once: for SQLAlchemy, making a statement is dearer than executing it.
-_USAGE = _usage()
-_SPEND = {"sqlite": _spend(sqlite.insert), "postgresql": _spend(postgresql.insert)}
-_TAKE_ONE = (
-    update(allowance)
-    .where(allowance.c.account == bindparam("of_account"), allowance.c.requests_left > 0)
-    .values(requests_left=allowance.c.requests_left - 1)
+_USAGE = Statement(_usage)
+_SPEND = Statement(_spend, [column.name for column in spending.columns])
+_FLYING = Statement(
+    lambda _dialect: select(func.count()).where(
+        request.c.state == "in_flight", request.c.account == bindparam("account")
+    )
+)
+_TAKE_ONE = Statement(
+    lambda _dialect: (
+        update(allowance)
+        .where(allowance.c.account == bindparam("of_account"), allowance.c.requests_left > 0)
+        .values(requests_left=allowance.c.requests_left - 1)
+    )
 )

@@ -1,0 +1,119 @@
+"""What a run remembers, against histories told one request at a time."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.keys import KEY, Keys
+from xcapi_dagster.delivery.ledger import Claim, Ledger
+from xcapi_dagster.delivery.memory import LONG_AGO, Memory, News
+from xcapi_dagster.delivery.records import Request, RequestState, Settlement
+from xcapi_dagster.delivery.throttle import Limits
+
+ORDERS = 6
+ANY_KEYS = st.lists(st.integers(0, ORDERS - 1), min_size=1, max_size=3, unique=True)
+STATES = st.sampled_from(["accepted", "unknown", "refused", "not_processed", "held"])
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("claim"), ANY_KEYS),
+        st.tuples(st.just("settle"), STATES, st.randoms(use_true_random=False)),
+        st.tuples(st.just("look"), ANY_KEYS),
+    ),
+    max_size=30,
+)
+
+
+def keys_of(orders: list[int]) -> Keys:
+    """Keys of which two share their upper half."""
+    return np.array([(order // 2, order) for order in orders], KEY)
+
+
+def request(number: int, state: RequestState, size: int) -> Request:
+    """A request of the run's own."""
+    return Request(
+        id=number, state=state, partition="p", run_id="r", owner_id=1, size=size, first_sent_at=1.0, settled_at=2.0
+    )
+
+
+@given(EVENTS)
+@settings(max_examples=300, deadline=None)
+def test_no_news_is_certain(events: list[tuple[object, ...]]) -> None:
+    """Where there is no news since a moment, what was heard then is still so."""
+    memory, ids, flying = Memory("scope"), itertools.count(1), list[tuple[int, Keys]]()
+    looks = []
+    for event in events:
+        if event[0] == "claim":
+            claimed = (next(ids), keys_of(event[1]))  # type: ignore[arg-type]
+            memory.claim(request(claimed[0], "in_flight", len(claimed[1])), claimed[1])
+            flying.append(claimed)
+        elif event[0] == "settle" and flying:
+            number, keys = flying.pop(event[2].randrange(len(flying)))  # type: ignore[attr-defined]
+            memory.settle(request(number, event[1], len(keys)), keys, np.zeros(len(keys), np.uint64), [])  # type: ignore[arg-type]
+        elif event[0] == "look":
+            keys = keys_of(event[1])  # type: ignore[arg-type]
+            looks.append((keys, memory.look_up(keys)))
+    for keys, known in looks:
+        if not memory.has_news(keys, known.moment):
+            assert memory.look_up(keys).heard.tolist() == known.heard.tolist()
+
+
+@given(EVENTS)
+@settings(max_examples=300, deadline=None)
+def test_the_last_word_counts_however_late_it_is_looked_up(events: list[tuple[object, ...]]) -> None:
+    """What X accepted is the last word, else the latest request that says anything: by a plain dictionary."""
+    memory, ids, flying = Memory("scope"), itertools.count(1), dict[int, list[int]]()
+    words: dict[int, tuple[bool, int]] = {}  # order -> whether it was accepted, by which request
+    for event in events:
+        if event[0] == "claim":
+            number = next(ids)
+            flying[number] = event[1]  # type: ignore[assignment]
+            memory.claim(request(number, "in_flight", len(flying[number])), keys_of(flying[number]))
+        elif event[0] == "settle" and flying:
+            number = event[2].choice(sorted(flying))  # type: ignore[attr-defined]
+            state, orders = event[1], flying.pop(number)
+            keys = keys_of(orders)
+            memory.settle(request(number, state, len(keys)), keys, np.zeros(len(keys), np.uint64), [])  # type: ignore[arg-type]
+            if state in ("accepted", "unknown", "held"):
+                word = (state == "accepted", number)
+                words |= {order: max(word, words.get(order, word)) for order in orders}
+        elif event[0] == "look":
+            memory.look_up(keys_of([0]))  # so that the rest of the history is told in parts
+    flies = {order: number for number, orders in sorted(flying.items()) for order in orders}
+    expected = [flies.get(order) or words.get(order, (False, 0))[1] for order in range(ORDERS)]
+    assert memory.look_up(keys_of(list(range(ORDERS)))).heard.tolist() == expected
+
+
+def test_old_news_are_forgotten_and_may_be_anything() -> None:
+    """After some hundred thousand keys, of an early moment it can only be said that there may be news."""
+    news, unheard = News(), np.array([(2**63, 0)], KEY)
+    first = news.moment
+    for start in range(0, 20 * News.KEYS_A_MOMENT, 1000):
+        high = np.arange(start, start + 1000, dtype=np.uint64)
+        news.add(np.rec.fromarrays([high, high], dtype=KEY))
+    assert news.concern(unheard, first)
+    assert news.concern(unheard, LONG_AGO)
+    assert not news.concern(unheard, news.moment - News.MOMENTS + 1)
+    assert not news.concern(unheard, news.moment)
+
+
+def test_what_another_run_did_is_news(tmp_path: Path) -> None:
+    """A claim that goes by what was looked up before another run sent the same leaves it out."""
+    limits = Limits(events=10_000, requests=100)
+    one, other = (
+        Ledger(Database(f"sqlite:///{tmp_path}/ledger.db"), account="a", scope="s", run_id=run, limits=limits)
+        for run in ("one", "other")
+    )
+    keys, fingerprints = keys_of([1, 2, 4]), np.zeros(3, np.uint64)
+    with one, other:
+        known = one.memory.look_up(keys)
+        taken = other.claim("p", keys[:2], fingerprints[:2], known.heard[:2], parent=None, share=1.0)
+        assert isinstance(taken, Claim)
+        assert taken.request
+        other.settle(taken.request, keys[:2], fingerprints[:2], Settlement("accepted"))
+        left = one.claim("p", keys, fingerprints, known.heard, parent=None, share=1.0, moment=known.moment)
+        assert isinstance(left, Claim)
+        assert left.kept.tolist() == [2]
