@@ -122,7 +122,7 @@ class KeyIndex:
         if not self._segments:
             return Found(requests, fingerprints)
         high, low = _halves(keys)
-        order = np.argsort(high, kind="stable")  # probing in order is some twenty times faster
+        order = np.argsort(high)  # probing in order is some twenty times faster
         for segment in self._segments:
             positions, entries = _matches(segment, high[order], low[order])
             requests[order[positions]] = segment.requests[entries]
@@ -146,22 +146,32 @@ def _halves(keys: Keys) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 def _sorted(entries: Segment) -> Segment:
     """By key, the last entry of each key alone."""
-    return _distinct(entries.at(np.argsort(entries.high, kind="stable")))
+    order, is_distinct = _order(entries)
+    return entries.at(order) if is_distinct else _last_of_each(entries.at(order))
 
 
 def _sorted_in_place(entries: Segment) -> Segment:
     """As `_sorted`, in the memory of ``entries`` and one more column."""
-    order = np.argsort(entries.high, kind="stable")
+    order, is_distinct = _order(entries)
     for column in entries:
         column[:] = column[order]
-    return _distinct(entries)
+    return entries if is_distinct else _last_of_each(entries)
 
 
-def _distinct(ordered: Segment) -> Segment:
-    """The last entry of each key, of entries in the stable order of their upper halves."""
-    if (ordered.high[1:] != ordered.high[:-1]).all():
-        return ordered
-    ordered = ordered.at(np.lexsort((ordered.low, ordered.high)))
+def _order(entries: Segment) -> tuple[NDArray[np.intp], bool]:
+    """The order by key, in which the entries of one key stay as they are, and whether all keys differ by their halves.
+
+    That they do is the rule, and then the order of upper halves by NumPy's vectorized sort, which is not stable, is it.
+    """
+    order = np.argsort(entries.high)
+    high = entries.high[order]
+    if (high[1:] != high[:-1]).all():
+        return order, True
+    return np.lexsort((entries.low, entries.high)), False
+
+
+def _last_of_each(ordered: Segment) -> Segment:
+    """The last entry of each key."""
     changes = (ordered.high[1:] != ordered.high[:-1]) | (ordered.low[1:] != ordered.low[:-1])
     return ordered.at(np.flatnonzero(np.append(changes, True)))
 
