@@ -100,7 +100,7 @@ def per_order(run: Mapping[str, Any], stage: str | None = None) -> float:
 def product(orders: Path) -> dict[str, Any]:
     """One run of the product, in a home of its own; raises RuntimeError when it did not send everything."""
     with tempfile.TemporaryDirectory(prefix="xcapi-benchmark-") as home, receiver() as (url, received):
-        run = _json_of("benchmarks.product", str(orders), home, url)
+        run = json_of("benchmarks.product", str(orders), home, url)
         counts = run["counts"]
         if run["halted"] or counts["accepted"] != received()["conversions"] or not counts["accepted"]:
             raise RuntimeError(f"the product did not send what it should: {counts}")
@@ -110,13 +110,13 @@ def product(orders: Path) -> dict[str, Any]:
 def script(orders: Path) -> dict[str, Any]:
     """One run of the straightforward script."""
     with receiver() as (url, _):
-        return _json_of("benchmarks.straightforward", str(orders), url)
+        return json_of("benchmarks.straightforward", str(orders), url)
 
 
 @contextmanager
-def receiver() -> Iterator[tuple[str, Any]]:
+def receiver(*options: str) -> Iterator[tuple[str, Any]]:
     """Where to send during the block, and what tells what came."""
-    command = [sys.executable, "-m", "benchmarks.receiver"]
+    command = [sys.executable, "-m", "benchmarks.receiver", *options]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout
@@ -131,7 +131,8 @@ def receiver() -> Iterator[tuple[str, Any]]:
         process.stdin.close()
 
 
-def _json_of(module: str, *arguments: str) -> dict[str, Any]:
+def json_of(module: str, *arguments: str) -> dict[str, Any]:
+    """What a module prints, run in a process of its own."""
     done = subprocess.run([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True)
     told: dict[str, Any] = json.loads(done.stdout)
     return told

@@ -1,16 +1,18 @@
 """Somebody who receives conversions and is quick about it, in a process of its own.
 
-    python -m benchmarks.receiver [--delay SECONDS]
+    python -m benchmarks.receiver [--delay SECONDS] [--refusing]
 
 prints its port and then, for each line read, what it received so far. It answers as X documents. Of every request it
 checks the signature's presence, the 500 conversions and that each has an identifier, by counting; of every
 hundredth it reads the JSON and looks at each conversion. What is wrong with one is refused, so that a fast pipeline
-that sends rubbish ends with rejections instead of a good time.
+that sends rubbish ends with rejections instead of a good time. With ``--refusing`` it takes no order whose number
+ends in 000 or 500, and echoes the id of the first one in a request, as X echoes values.
 """
 
 import argparse
 import asyncio
 import json
+import re
 import resource
 import sys
 from dataclasses import asdict, dataclass
@@ -19,6 +21,7 @@ from xcapi_dagster.contract import MAX_CONVERSIONS_PER_REQUEST
 from xcapi_dagster.settings import DEMO
 
 _READ_EVERY = 100
+_REFUSED_ID = re.compile(rb'"conversion_id":"(order-[0-9]*[05]00)"')
 
 
 @dataclass
@@ -35,9 +38,10 @@ class Received:
 class Receiver(asyncio.Protocol):
     """One connection, kept open."""
 
-    def __init__(self, received: Received, delay: float) -> None:
+    def __init__(self, received: Received, delay: float, *, is_refusing: bool) -> None:
         self._received = received
         self._delay = delay
+        self._is_refusing = is_refusing
         self._parts: list[bytes] = []
         self._length = 0
         self._needed = 0
@@ -73,12 +77,12 @@ class Receiver(asyncio.Protocol):
         received.requests += 1
         received.bytes += len(body)
         count = body.count(b'"conversion_time":')
-        problem = self._problem(body, count)
+        parameter, problem = "conversions", self._problem(body, count)
+        if self._is_refusing and (refused := _REFUSED_ID.search(body)):
+            parameter, problem = "conversion_id", f'Expected another id, got "{refused[1].decode()}" for conversion_id'
         if problem:
             received.refused += count
-            return _http(
-                400, {"errors": [{"code": "INVALID_PARAMETER", "message": problem, "parameter": "conversions"}]}
-            )
+            return _http(400, {"errors": [{"code": "INVALID_PARAMETER", "message": problem, "parameter": parameter}]})
         received.conversions += count
         told = {"conversions_processed": count, "debug_id": f"benchmark-{received.requests}"}
         return _http(200, {"request": {"params": {"account_id": DEMO["account_id"]}}, "data": told})
@@ -117,11 +121,13 @@ def _http(status: int, document: object) -> bytes:
     )
 
 
-async def serve(delay: float) -> None:
+async def serve(delay: float, *, is_refusing: bool) -> None:
     """Receive until standard input ends."""
     received = Received()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Receiver(received, delay), "127.0.0.1", 0, backlog=64)
+    server = await loop.create_server(
+        lambda: Receiver(received, delay, is_refusing=is_refusing), "127.0.0.1", 0, backlog=64
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     while await loop.run_in_executor(None, sys.stdin.readline):
         used = resource.getrusage(resource.RUSAGE_SELF)
@@ -132,4 +138,6 @@ async def serve(delay: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--delay", type=float, default=0.0)
-    asyncio.run(serve(parser.parse_args().delay))
+    parser.add_argument("--refusing", action="store_true")
+    given = parser.parse_args()
+    asyncio.run(serve(given.delay, is_refusing=given.refusing))

@@ -4,8 +4,7 @@ X refuses a request as a whole and names no row. One event can cause two errors 
 counts of errors say nothing about counts of rows.
 """
 
-import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,8 @@ from xcapi_dagster.conversions.reasons import API_PARAMETERS
 MAX_POSTS_PER_BATCH = 40
 GROUP_SIZE = 25  # of the batches in which a group is tried again
 
+Event = Mapping[str, Any]  # what the JSON of a request says of one conversion
+
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
@@ -27,16 +28,15 @@ class Suspicion:
     isolated_by: str
 
 
-def suspects(errors: Sequence[ApiError], events: Sequence[bytes]) -> dict[int, Suspicion]:
-    """Position in ``events`` (JSON texts) -> why that row is refused, for all rows the errors can be pinned on.
+def suspects(errors: Sequence[ApiError], events: Sequence[Event]) -> dict[int, Suspicion]:
+    """Position in ``events`` -> why that row is refused, for all rows the errors can be pinned on.
 
     A value that all of several rows share accuses none of them, unless it is that of their event.
     """
     found: dict[int, Suspicion] = {}
-    parsed = [json.loads(event) for event in events]
     event_ids = refused_event_ids(errors, events)
     for error in errors:
-        accused = [position for position, event in enumerate(parsed) if _is_about(error, event, event_ids)]
+        accused = [position for position, event in enumerate(events) if _is_about(error, event, event_ids)]
         if len(accused) == len(events) > 1 and error.parameter != "event_id":
             continue
         isolated_by = "echoed_value" if error.value is not None else "local_rule"
@@ -51,12 +51,12 @@ def alone(errors: Sequence[ApiError], isolated_by: str) -> Suspicion:
     return Suspicion(reason_code(error), error.template, isolated_by)
 
 
-def refused_event_ids(errors: Sequence[ApiError], events: Sequence[bytes]) -> dict[str, str]:
+def refused_event_ids(errors: Sequence[ApiError], events: Sequence[Event]) -> dict[str, str]:
     """The event ids, in short form, that X does not accept, and its message for each.
 
     Without an echoed value the error can be pinned on an id only where all ``events`` have that one.
     """
-    of_events = {short_event_id(str(json.loads(event).get("event_id"))) for event in events}
+    of_events = {short_event_id(str(event.get("event_id"))) for event in events}
     refused: dict[str, str] = {}
     for error in errors:
         if error.parameter != "event_id":
@@ -75,7 +75,7 @@ def reason_code(error: ApiError) -> str:
     return f"api_{error.parameter}" if error.parameter in API_PARAMETERS else "api_unrecognised"
 
 
-def _is_about(error: ApiError, event: dict[str, Any], event_ids: Collection[str]) -> bool:
+def _is_about(error: ApiError, event: Event, event_ids: Collection[str]) -> bool:
     if error.message_name == "missing_identifier":
         return not any(_is_complete(identifier) for identifier in event.get("identifiers", ()))
     if error.parameter == "event_id":

@@ -1,0 +1,94 @@
+"""What sending takes where something is unusual, at some number of orders and at three times as many.
+
+    python -m benchmarks.circumstances [--orders 200000]
+
+Memory must be bounded by what is in flight, whatever the orders are and however the receiver answers: what each
+further order adds is what must be remembered of it.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.__main__ import json_of, per_order, receiver
+from benchmarks.orders import write_orders
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstance:
+    """How the orders are written, how the receiver behaves, and with how many senders."""
+
+    name: str
+    write: Callable[[Path, int], None] = write_orders
+    receiver: tuple[str, ...] = ()
+    senders: int = 4
+
+
+def main() -> None:
+    """Measure and tell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--orders", type=int, default=200_000)
+    given = parser.parse_args()
+    table = Table(title=f"{given.orders:,} orders, and three times as many")
+    for heading in ("", "CPU, µs an order", "peak, MB", "bytes a further order", "what became of them"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for circumstance in CIRCUMSTANCES:
+        table.add_row(*measured(circumstance, given.orders))
+    Console(width=140).print(table)
+
+
+def measured(circumstance: Circumstance, orders: int) -> list[str]:
+    """A row of the table."""
+    fewer, more = (run(circumstance, number) for number in (orders, 3 * orders))
+    further = (more["peak_bytes"] - fewer["peak_bytes"]) / (2 * orders)
+    became = {state: count for state, count in more["counts"].items() if count and state not in ("read", "requests")}
+    return [
+        circumstance.name,
+        f"{per_order(more):.1f}",
+        f"{fewer['peak_bytes'] / 2**20:.0f}, {more['peak_bytes'] / 2**20:.0f}",
+        f"{further:.0f}",
+        ", ".join(f"{count:,} {state}" for state, count in became.items()),
+    ]
+
+
+def run(circumstance: Circumstance, orders: int) -> dict[str, Any]:
+    """One run of the product."""
+    with (
+        tempfile.TemporaryDirectory(prefix="xcapi-benchmark-") as name,
+        receiver(*circumstance.receiver) as (url, _),
+    ):
+        circumstance.write(Path(name) / "orders.duckdb", orders)
+        told = (f"{name}/orders.duckdb", f"{name}/home", url, "--senders", str(circumstance.senders))
+        ran = json_of("benchmarks.product", *told)
+        return ran | {"read": ran["counts"]["read"]}
+
+
+def every_order_bad(path: Path, orders: int) -> None:
+    """No order has an event that X could know."""
+    write_orders(path, orders)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE orders SET event_id = 'not an id'")
+
+
+def many_items(path: Path, orders: int) -> None:
+    """Fifty items in each order."""
+    write_orders(path, orders, items=50)
+
+
+CIRCUMSTANCES = (
+    Circumstance("nothing unusual"),
+    Circumstance("every order is bad", every_order_bad),
+    Circumstance("50 items an order", many_items),
+    Circumstance("a row of each request is refused", receiver=("--refusing",)),
+    Circumstance("answers take 250 ms, 32 senders", receiver=("--delay", "0.25"), senders=32),
+)
+
+if __name__ == "__main__":
+    main()
