@@ -7,7 +7,12 @@ import sys
 import tomllib
 from pathlib import Path
 
+import click
+import pytest
+from click.testing import CliRunner
+
 import xcapi_dagster
+from xcapi_dagster.cli import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,12 +38,26 @@ def test_public_names_are_the_documented_ones() -> None:
     assert all(hasattr(xcapi_dagster, name) for name in xcapi_dagster.__all__)
 
 
-def test_a_command_that_needs_no_dagster_loads_none() -> None:
-    """Asking what an error means takes no seconds of imports."""
-    heavy = "{'dagster', 'pandas', 'pyarrow'} & {*sys.modules}"
-    code = f"import sys; from xcapi_dagster.cli import explain_error; print({heavy})"
+@pytest.mark.parametrize("command", ["--help", "explain-error 400", "sandbox --help"])
+def test_a_command_that_needs_no_dagster_loads_none(command: str) -> None:
+    """Asking what there is, or what an error means, takes no seconds of imports."""
+    code = f"""
+import sys
+from xcapi_dagster.cli import main
+main({command.split()}, standalone_mode=False)
+print({{"dagster", "pandas", "pandera", "pyarrow", "sqlalchemy"}} & {{*sys.modules}})
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_help_tells_of_every_command_in_a_whole_line() -> None:
+    """Each that it names can be loaded, and none is cut short."""
+    told = CliRunner().invoke(main, ["--help"]).output.partition("Commands:\n")[2].splitlines()
+    commands = [line.split()[0] for line in told]
+    assert commands == main.list_commands(click.Context(main))
+    assert all(main.get_command(click.Context(main), command) for command in commands)
+    assert all(re.fullmatch(r"  [a-z-]+ +[A-Z].*[^.]\.", line) for line in told)
 
 
 def test_every_error_is_this_packages_own() -> None:
