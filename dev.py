@@ -34,6 +34,7 @@ CHECKS: Sequence[tuple[str, Sequence[str]]] = (
     ("definitions", ("dg", "check", "defs")),
 )
 TESTS = ("pytest", "--cov", "--cov-report=term", "-n", "2", "--dist", "worksteal")
+FIGURES = ("python", "-m", "benchmarks", "--orders", "50000", "--repeats", "1")  # only a wrong result fails
 QUICK_TESTS = ("pytest", "-q", "-n", "2", "-m", "not slow")
 
 
@@ -80,7 +81,7 @@ def set_up_programs() -> None:
 
 def test(*, is_quick: bool) -> int:
     """Run every check, the slow tests only if not quick; returns 0 when all passed."""
-    checks = (*CHECKS[:-1], ("tests", QUICK_TESTS)) if is_quick else (*CHECKS, ("tests", TESTS))
+    checks = (*CHECKS[:-1], ("tests", QUICK_TESTS)) if is_quick else (*CHECKS, ("tests", TESTS), ("figures", FIGURES))
     failed = []
     for name, check in checks:
         print(f"\n== {name}: {' '.join(check)}", flush=True)

@@ -2,6 +2,7 @@
 
     python -m benchmarks                     200,000 orders, for the script too
     python -m benchmarks --orders 1000000 --growth 5000000
+    python -m benchmarks --repeats 1         quicker and less certain
     python -m benchmarks --keep              let the result be what later ones are compared with
 
 The receiver, the product and the script run in processes of their own on this machine. First a small number of orders
@@ -31,7 +32,6 @@ from benchmarks.orders import write_orders
 RESULT = Path(__file__).parent / "result.json"
 _CHECKED = 5_000
 _COMPARED = 200_000  # at most: the script would take minutes for more, and costs the same for each
-_REPEATS = 3
 
 
 def main() -> None:
@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--orders", type=int, default=200_000)
     parser.add_argument("--growth", type=int, help="measure so many orders too")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--keep", action="store_true")
     given = parser.parse_args()
     console = Console(width=110)
@@ -46,23 +47,24 @@ def main() -> None:
         folder = Path(name)
         write_orders(folder / "few.duckdb", _CHECKED)
         console.print(check(folder / "few.duckdb", folder))
-        result = measured(folder, given.orders, given.growth)
+        result = measured(folder, given.orders, given.repeats, given.growth)
     console.print(told(result, json.loads(RESULT.read_text()) if RESULT.exists() else {}))
     if given.keep:
         RESULT.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def measured(folder: Path, orders: int, growth: int | None) -> dict[str, float]:
+def measured(folder: Path, orders: int, repeats: int, growth: int | None) -> dict[str, float]:
     """All figures by what they are: microseconds of CPU and bytes for each order, ratios, megabytes."""
     write_orders(folder / "some.duckdb", min(orders, _COMPARED))
     write_orders(folder / "orders.duckdb", orders)
     load = os.getloadavg()[0]
-    pairs = [(script(folder / "some.duckdb"), product(folder / "some.duckdb")) for _ in range(_REPEATS)]
-    whole = [product(folder / "orders.duckdb") for _ in range(_REPEATS)]
+    pairs = [(script(folder / "some.duckdb"), product(folder / "some.duckdb")) for _ in range(repeats)]
+    whole = [product(folder / "orders.duckdb") for _ in range(repeats)]
     figures = {f"{stage}, µs an order": median(per_order(run, stage) for run in whole) for stage in whole[0]["cpu"]}
     figures |= {
         "CPU, µs an order": median(per_order(run) for run in whole),
         "orders a second, from warehouse to files": median(run["read"] / sum(run["wall"].values()) for run in whole),
+        "orders a second, from claim to settled": median(run["read"] / run["wall"]["upload"] for run in whole),
         "peak memory, MB": max(run["peak_bytes"] for run in whole) / 2**20,
         "script: CPU, µs an order": median(per_order(slow) for slow, _ in pairs),
         "script: times the CPU": median(per_order(slow) / per_order(fast) for slow, fast in pairs),
