@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import hypothesis  # noqa: F401 - pandera imports it with the first validation where it is, and users do not have it
+
 from benchmarks.orders import DAY, PARTITION
 from xcapi_dagster import resources
 from xcapi_dagster.contract import EVENTS_PER_WINDOW_MAX, REQUESTS_PER_MINUTE_MAX
