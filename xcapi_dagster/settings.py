@@ -268,7 +268,9 @@ def _missing_credentials(values: Mapping[str, Any]) -> list[str]:
 
 
 def _described(problem: Any) -> str:
-    text = re.sub("^Value error, ", "", problem["msg"])
+    """The problem in a sentence about the variable; the parts that are pydantic's sound like ours."""
+    text = re.sub("^Value error, ", "", problem["msg"]).partition(", unable to ")[0]
+    text = re.sub("^Input should be ", "must be ", text)
     if not problem["loc"]:
         return text
     return f"{VARIABLES.get(problem['loc'][0], problem['loc'][0])} {text[:1].lower()}{text[1:]}"

@@ -11,7 +11,9 @@ from typing import Any
 
 import duckdb
 import pytest
+from click.testing import CliRunner
 
+from xcapi_dagster.cli import main
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.partitions.forecast import seconds_at
 from xcapi_dagster.sandbox import Sandbox
@@ -119,3 +121,11 @@ def test_the_first_payload_shows_no_identifier(xcapi: Xcapi) -> None:
 def test_the_time_that_the_limits_leave(conversions: int, requests: int, seconds: float) -> None:
     """60,000 events in 15 minutes, 400 requests a minute: what fits into the first window is sent at once."""
     assert seconds_at(Limits(events=60_000, requests=400), conversions, requests) == seconds
+
+
+def test_a_page_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    """Before anything is read, and in one line."""
+    nowhere = str(tmp_path / "nowhere" / "plan.html")
+    told = CliRunner().invoke(main, ["plan", "--from", "2026-11-01", "--to", "2026-11-02", "--page", nowhere])
+    assert told.exit_code == 2
+    assert "plan.html cannot be written" in told.output

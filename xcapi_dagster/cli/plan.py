@@ -1,6 +1,7 @@
 """`xcapi plan`."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -33,11 +34,23 @@ _LEDGER_BYTES = 25  # for a conversion, measured with 5,000,000 of them in reque
 _EVENTS_WINDOW = Limits(1, 1).window
 
 
+def _writable(_context: click.Context, _option: click.Parameter, target: Path | None) -> Path | None:
+    """The path, if a file can be written there: to be told after the work would be late."""
+    if target is not None and not os.access(target if target.exists() else target.absolute().parent, os.W_OK):
+        raise click.BadParameter(f"{target} cannot be written")
+    return target
+
+
 @click.command()
 @click.option("--from", "first", metavar="KEY", required=True, help="The first partition.")
 @click.option("--to", "last", metavar="KEY", required=True, help="The last partition.")
 @click.option("--click-window", type=click.IntRange(1, 365), metavar="DAYS", help="Instead of the event tag's.")
-@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with a chart to this file.")
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_writable,
+    help="Write a page with a chart to this file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @instance_options
 def plan(
