@@ -27,6 +27,19 @@ from xcapi_dagster.reports.worth import Amount, Worth
 settings.register_profile("no_clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no_clock")
 
+# Together more than half of the time that all others take.
+_SLOW = (
+    "tests/faults/", "tests/sample_data/", "tests/cli/test_doctor.py", "tests/conformance/test_outages.py",
+    "tests/test_assets.py", "tests/test_machines.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what needs a PostgreSQL server, and the folders and modules that take long as a whole."""
+    for item in items:
+        if "postgres" in item.name or item.nodeid.startswith(_SLOW):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:

@@ -33,6 +33,7 @@ def commands() -> list[str]:
     return [line[2:] for block in shown for line in block.splitlines() if line.startswith("$ ")]
 
 
+@pytest.mark.slow
 def test_the_python_block_runs(tmp_path: Path) -> None:
     """The example for projects without `dg` defines the three assets, in the demo's environment."""
     code = (

@@ -130,6 +130,7 @@ def test_no_orders_are_two_empty_files(tmp_path: Path) -> None:
     assert (prepared.read, conversions, invalid) == (0, [], [])
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(
