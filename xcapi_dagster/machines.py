@@ -1,9 +1,11 @@
-"""Where Dagster starts runs and steps: on this machine, or on others that cannot see its files.
+"""Where Dagster is, and where it starts runs and steps: on this machine, or on others that cannot see its files.
 
 A ledger in a file is another ledger on every machine, and two ledgers send every order twice.
 """
 
+import os
 import re
+from pathlib import Path
 
 import dagster as dg
 
@@ -14,6 +16,14 @@ from xcapi_dagster.settings import Settings
 _LOCAL_EXECUTORS = frozenset(
     {"in_process", "multiprocess", "multi_or_in_process_executor", "execute_in_process_executor"}
 )
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Where the user's Dagster instance is or will be. Raises ConfigurationError when that is no absolute path."""
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home)
+    if not home.is_absolute():
+        raise ConfigurationError("DAGSTER_HOME must be an absolute path")
+    return home
 
 
 def check_ledger_is_shared(settings: Settings, instance: dg.DagsterInstance, executor: str | None = None) -> None:

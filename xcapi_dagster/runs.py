@@ -22,6 +22,7 @@ from xcapi_dagster.assets import settings_key
 from xcapi_dagster.delivery.lease import is_gone, this_process
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.event_tags import INSTANCE_TAG, WANTED, wanted_event_tags
+from xcapi_dagster.machines import dagster_home
 from xcapi_dagster.metadata import WITHOUT_TIME
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.reports.counts import Counts
@@ -200,9 +201,7 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
 
     Dagster fails when two processes create an instance's databases at once, so they are created behind a lock.
     """
-    home = Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home)
-    if not home.is_absolute():
-        raise ConfigurationError("DAGSTER_HOME must be an absolute path")
+    home = dagster_home(settings)
     _make_folder(settings.home, "XCAPI_HOME")
     _make_folder(home, "DAGSTER_HOME")
     with (home / ".xcapi.lock").open("w") as lock:

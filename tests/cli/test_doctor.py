@@ -263,6 +263,12 @@ def test_a_ledger_in_a_file_with_runs_elsewhere(
     assert "CeleryRunLauncher" in doctor(2)["run launcher"]["message"]
 
 
+def test_what_keeps_dagster_from_starting_a_run(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor(0, XCAPI_START_DATE="2999-01-01")["time zone"]["status"] == "warning"
+    monkeypatch.setenv("DAGSTER_HOME", "relative/folder")
+    assert "absolute" in doctor(2)["run launcher"]["message"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_ledger_that_cannot_be_written(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "ledger").mkdir(mode=0o500)

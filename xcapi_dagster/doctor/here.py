@@ -1,6 +1,5 @@
 """This side: the warehouse and its orders, the ledger, the files, the limits."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,7 +21,7 @@ from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.engines import check_ledger_url, is_there
 from xcapi_dagster.delivery.safeguards import admit, admit_none
 from xcapi_dagster.doctor.finding import Finding, guarded, not_checked
-from xcapi_dagster.machines import check_ledger_is_shared
+from xcapi_dagster.machines import check_ledger_is_shared, dagster_home
 from xcapi_dagster.outputs import check_folder, check_output_url
 from xcapi_dagster.reports.identifiers import IDENTIFIERS, STRONG_IDENTIFIERS
 from xcapi_dagster.settings import Settings
@@ -86,6 +85,9 @@ def _time_zone(settings: Settings, schema: pa.Schema) -> Finding:
     kind = schema.field("ordered_at").type
     has_zone = pa.types.is_timestamp(kind) and kind.tz is not None
     read = "has a zone of its own" if has_zone else f"without a zone is in {settings.source_timezone}"
+    if settings.start_date > datetime.now(ZoneInfo(settings.timezone)).date():
+        told = f"the first partition is {settings.start_date}, which is to come: until then nothing is sent"
+        return Finding("time zone", "warning", told, "set XCAPI_START_DATE to the first day to send")
     return Finding("time zone", "ok", f"partitions are days of {settings.timezone}; ordered_at {read}")
 
 
@@ -152,7 +154,7 @@ def _ledger(settings: Settings) -> Iterator[Finding]:
 
 
 def _run_launcher(settings: Settings) -> Iterator[Finding]:
-    home = Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home)
+    home = dagster_home(settings)
     if not (home / "dagster.yaml").exists():
         yield Finding("run launcher", "ok", "no Dagster instance yet: runs start on this machine")
         return
