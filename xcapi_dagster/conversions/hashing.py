@@ -1,64 +1,101 @@
-"""Digests of columns: SHA-256 of identifiers for X, BLAKE2b for our own keys and fingerprints.
+"""Digests of columns: SHA-256 of identifiers for X, SipHash for our own keys and fingerprints.
 
-The only loops over values in the transform, but for rare ones, are in here: no Arrow kernel hashes.
+The only loop over values in the transform, but for rare ones, is in here: no Arrow kernel hashes. SipHash-2-4 is for
+what nobody attacks, with keys that are no secret; pandas has it for whole columns, many times faster than `hashlib`.
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b, sha256
+from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pandas.util import hash_array
+
+from xcapi_dagster.conversions.texts import replace_where
 
 KEY = np.dtype([("high", ">u8"), ("low", ">u8")])
 Keys = npt.NDArray[np.void]  # of KEY
 Fingerprints = npt.NDArray[np.uint64]
 
-# Part of every fingerprint, in clear: raise it when the same order becomes another payload, for that is no change
-# of the order.
-NORMALIZER_VERSION = 1
+# Part of every fingerprint, in clear: raise it when the same order becomes another payload, or its fingerprint is
+# computed in another way, for that is no change of the order.
+NORMALIZER_VERSION = 2
 
 _VERSION_BITS = 8
 _DIGEST_DIGITS = 64
+_SIPHASH_KEYS = ("xcapi.dagster/hi", "xcapi.dagster/lo")  # 16 bytes each
 
 
 def to_sha256(texts: pa.Array) -> pa.Array:
     """The SHA-256 of each text as 64 lower-case hexadecimal digits, without salt; null stays null."""
-    digests = b"".join([sha256(text).digest() for text in texts.drop_null().cast(pa.binary()).to_pylist()])
-    ends = np.arange(0, 2 * len(digests) + 1, _DIGEST_DIGITS, dtype=np.int32)
-    hashes = pa.StringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(digests.hex().encode()))
-    if not texts.null_count:
-        return hashes
-    is_given = texts.is_valid()
-    return pc.replace_with_mask(pa.nulls(len(texts), pa.string()), is_given, hashes)
+    digests = b"".join([sha256(text).digest() for text in _to_bytes(texts.drop_null())])
+    is_given = texts.is_valid().to_numpy(zero_copy_only=False)
+    ends = np.concatenate([[0], np.cumsum(is_given, dtype=np.int32)], dtype=np.int32) * np.int32(_DIGEST_DIGITS)
+    _, validity = pa.array(is_given).buffers()
+    return pa.StringArray.from_buffers(
+        len(texts), pa.py_buffer(ends), pa.py_buffer(digests.hex().encode()), validity, texts.null_count
+    )
 
 
 def to_keys(event_ids: pa.Array, conversion_ids: pa.Array) -> Keys:
     """One 128-bit key for each pair of event and conversion id, neither null; `tw-<pixel>-<event>` is `<event>`."""
-    events = pc.replace_substring_regex(event_ids, "^tw-[0-9a-z]+-", "")
-    pairs = pc.binary_join_element_wise(events, conversion_ids, "\0")  # an event id has no NUL
-    return np.frombuffer(_digests(pairs, KEY.itemsize), KEY)
+    events = replace_where(pc.starts_with(event_ids, "tw-"), event_ids, _without_pixel)
+    pairs = _to_bytes(pc.binary_join_element_wise(events, conversion_ids, "\0"))  # an event id has no NUL
+    keys = np.empty(len(pairs), KEY)
+    for half, key in zip(KEY.names or (), _SIPHASH_KEYS, strict=True):
+        keys[half] = siphash(pairs, key)
+    return keys
 
 
-def to_fingerprints(columns: Sequence[pa.Array], texts: Sequence[pa.Array]) -> pa.Array:
-    """A uint64 for each row: the normalizer's version in the upper 8 bits, BLAKE2b of the row's values in the others.
+def to_fingerprints(numbers: Sequence[pa.Array], texts: Sequence[pa.Array]) -> pa.Array:
+    """A uint64 for each row: the normalizer's version in the upper 8 bits, a digest of the row's values in the others.
 
-    ``columns`` become text and must not contain NUL nor be empty; ``texts`` may contain anything, which is why their
-    lengths are hashed too. Null, for which nothing is hashed, differs from every value.
+    ``numbers`` are of types with whole 64-bit words, ``texts`` may contain anything. What is hashed says of each value
+    whether it is null, and of each text how long it is: no two rows that differ give the same bytes.
     """
-    fields = [_plain_text(column) for column in (*columns, *map(pc.binary_length, texts))]
-    rows = pc.binary_join_element_wise(*fields, *texts, "\0", null_handling="replace", null_replacement="")
-    digests = np.frombuffer(_digests(rows, 8), ">u8").astype(np.uint64)
+    heads = _heads(numbers, texts)
+    rows = pc.binary_join_element_wise(
+        heads, *(text.cast(pa.binary()) for text in texts), b"", null_handling="replace", null_replacement=b""
+    )
     version = np.uint64(NORMALIZER_VERSION << (64 - _VERSION_BITS))
-    return pa.array(digests >> np.uint64(_VERSION_BITS) | version)
+    return pa.array(siphash(_to_bytes(rows), _SIPHASH_KEYS[0]) >> np.uint64(_VERSION_BITS) | version)
 
 
-def _plain_text(column: pa.Array) -> pa.Array:
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())  # with their zone the cast to text would be 30 times slower
-    return column.cast(pa.string())
+def _heads(numbers: Sequence[pa.Array], texts: Sequence[pa.Array]) -> pa.Array:
+    """For each row, in little-endian bytes, the numbers, which of them are null, and the lengths of the texts."""
+    columns = [
+        *(_words(number) for number in numbers),
+        *(number.is_valid().to_numpy(zero_copy_only=False) for number in numbers),
+        *(pc.fill_null(pc.binary_length(text), -1).to_numpy() for text in texts),
+    ]
+    fields = [(f"{at}", column.dtype.newbyteorder("<"), column.shape[1:]) for at, column in enumerate(columns)]
+    heads = np.empty(len(columns[0]), fields)
+    for (name, *_), column in zip(fields, columns, strict=True):
+        heads[name] = column
+    kind = pa.binary(heads.itemsize)
+    return pa.Array.from_buffers(kind, len(heads), [None, pa.py_buffer(heads)]).cast(pa.binary())
 
 
-def _digests(texts: pa.Array, size: int) -> bytes:
-    return b"".join([blake2b(text, digest_size=size).digest() for text in texts.cast(pa.binary()).to_pylist()])
+def _words(numbers: pa.Array) -> npt.NDArray[np.int64]:
+    """The 64-bit words of each number, zero for null, under which anything may be."""
+    known = pc.fill_null(numbers, pa.scalar(0).cast(numbers.type))
+    words = numbers.type.bit_width // 64
+    held = np.frombuffer(known.buffers()[1], np.int64, len(known) * words, known.offset * words * 8)
+    return held.reshape(-1, words)
+
+
+def _without_pixel(event_ids: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(event_ids, "^tw-[0-9a-z]+-", "")
+
+
+def siphash(values: npt.NDArray[np.object_], key: str) -> npt.NDArray[np.uint64]:
+    """SipHash-2-4 of each value, its bits then mixed once more, reversibly."""
+    digests: npt.NDArray[np.uint64] = hash_array(values, hash_key=key, categorize=False)
+    return digests
+
+
+def _to_bytes(texts: pa.Array) -> npt.NDArray[np.object_]:
+    values: npt.NDArray[np.object_] = texts.cast(pa.binary()).to_numpy(zero_copy_only=False)
+    return values

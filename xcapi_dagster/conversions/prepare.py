@@ -21,12 +21,12 @@ from xcapi_dagster.conversions.schema import CONVERSIONS, Conversions
 from xcapi_dagster.conversions.times import to_milliseconds
 from xcapi_dagster.conversions.validate import validate
 
-# What is sent: columns of which no text is empty or has a NUL, and texts that may hold anything.
-_PLAIN = (
-    "conversion_time", "event_id", "hashed_email", "hashed_phone_number", "ip_address", "value", "currency",
-    "number_items",
+# What is sent.
+_NUMBERS = ("conversion_time", "value", "number_items")
+_TEXTS = (
+    "event_id", "hashed_email", "hashed_phone_number", "ip_address", "currency", "twclid", "user_agent",
+    "conversion_id", "description", "contents",
 )  # fmt: skip
-_FREE = ("twclid", "user_agent", "conversion_id", "description", "contents")
 
 __all__ = ["Prepared", "Rules", "check_columns", "prepare"]
 
@@ -71,7 +71,7 @@ def _hash_identifiers(orders: pa.Table, rows: pa.Array) -> pa.Table:
         "hashed_email": pc.coalesce(to_sha256(columns["email"]), columns["hashed_email"]),
         "hashed_phone_number": pc.coalesce(to_sha256(columns["phone"]), columns["hashed_phone_number"]),
     }
-    columns["fingerprint"] = to_fingerprints([columns[name] for name in _PLAIN], [columns[name] for name in _FREE])
+    columns["fingerprint"] = to_fingerprints([columns[name] for name in _NUMBERS], [columns[name] for name in _TEXTS])
     return pa.table({name: columns[name] for name in CONVERSIONS.names}, schema=CONVERSIONS)
 
 
