@@ -8,7 +8,16 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xcapi_dagster.conversions.hashing import NORMALIZER_VERSION, siphash, to_fingerprints, to_keys, to_sha256
+from xcapi_dagster.conversions.hashing import (
+    NORMALIZER_VERSION,
+    is_sha256,
+    sha256_digits,
+    siphash,
+    to_fingerprints,
+    to_keys,
+    to_sha256,
+)
+from xcapi_dagster.conversions.texts import drop_where
 
 
 @given(st.lists(st.none() | st.text(max_size=30), max_size=20))
@@ -19,6 +28,29 @@ def test_sha256_is_that_of_the_utf_8(texts: list[str | None]) -> None:
     expected = [None if text is None else hashlib.sha256(text.encode()).hexdigest() for text in texts]
     assert to_sha256(column).to_pylist() == expected
     assert to_sha256(column.drop_null()).to_pylist() == [digest for digest in expected if digest]
+
+
+HASH = hashlib.sha256(b"").hexdigest()
+ALMOST = [HASH.upper(), HASH[:-1], HASH + "0", HASH[:-1] + "g", HASH[:-1] + "/", HASH[:-1] + ":", HASH[:-2] + "é", ""]
+
+
+@given(st.lists(st.sampled_from([None, HASH, HASH[::-1], *ALMOST]), max_size=6), st.integers(0, 2))
+@settings(max_examples=150)
+def test_only_hashes_are_taken_for_hashes(texts: list[str | None], skipped: int) -> None:
+    """Whatever else is in the column: the whole one is looked at first."""
+    column = pa.array(texts, pa.string()).slice(skipped)
+    expected = [None if text is None else text not in ALMOST for text in texts[skipped:]]
+    assert is_sha256(column).to_pylist() == expected
+
+
+def test_a_hash_under_a_null_is_none() -> None:
+    """Nor may it move the others."""
+    hashes = pa.array([HASH[::-1], HASH, HASH[::-1]])
+    masked = drop_where(pa.array([False, True, False]), hashes)
+    digits = sha256_digits(masked)
+    assert digits is not None
+    assert [bytes(each).decode() for each in digits] == [HASH[::-1]] * 2
+    assert is_sha256(masked).to_pylist() == [True, None, True]
 
 
 def test_both_forms_of_an_event_have_one_key() -> None:

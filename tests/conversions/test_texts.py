@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xcapi_dagster.conversions.texts import has_email, lower, map_distinct, replace_where, strip, strip_invisible
+from xcapi_dagster.conversions.texts import (
+    drop_where,
+    has_email,
+    keep_where,
+    lower,
+    map_distinct,
+    match_distinct,
+    replace_where,
+    strip,
+    strip_invisible,
+)
 
 CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
 
@@ -73,3 +83,41 @@ def test_map_distinct_asks_once_for_each_text() -> None:
     asked: list[str] = []
     mapped = map_distinct(pa.array(["x", "y", "x"]), lambda text: asked.append(text) or text * 2)
     assert (mapped.to_pylist(), asked) == (["xx", "yy", "xx"], ["x", "y"])
+
+
+def test_has_email_of_some_of_many() -> None:
+    """Nulls and texts without an at-sign stay in their places; a column without any has no address."""
+    texts = pa.array([None, "none here", "a@example.com", None, "@", "b@example.com"])
+    assert has_email(texts).to_pylist() == [False, False, True, False, False, True]
+    assert has_email(texts.slice(3)).to_pylist() == [False, False, True]
+    assert has_email(texts.slice(0, 2)).to_pylist() == [False, False]
+    assert has_email(pa.nulls(2, pa.string())).to_pylist() == [False, False]
+
+
+ROWS = st.lists(st.tuples(st.none() | st.booleans(), st.none() | st.integers(0, 9)), max_size=20)
+
+
+@given(ROWS, st.integers(0, 3), st.sampled_from([pa.string(), pa.int64(), pa.bool_(), pa.timestamp("us", "UTC")]))
+@settings(max_examples=100)
+def test_rows_are_kept_and_dropped_where_a_mask_says_so(
+    rows: list[tuple[bool | None, int | None]], skipped: int, kind: pa.DataType
+) -> None:
+    """Null where it does not, or says nothing: in columns of any type, also in a slice of one."""
+    mask = pa.array([is_true for is_true, _ in rows], pa.bool_()).slice(skipped)
+    values = pa.array([number for _, number in rows], pa.int64()).cast(kind).slice(skipped)
+    both = list(zip(mask.to_pylist(), values.to_pylist(), strict=True))
+    assert keep_where(mask, values).to_pylist() == [value if is_true else None for is_true, value in both]
+    assert drop_where(mask, values).to_pylist() == [None if is_true else value for is_true, value in both]
+    whole = pa.concat_arrays([values])  # from its first row on
+    assert keep_where(mask, whole).equals(keep_where(mask, values))
+
+
+@pytest.mark.parametrize("values", [[[1], [2]], [{"a": 1}, {"a": 2}], [None, None]])
+def test_nested_rows_are_kept_too(values: list[object]) -> None:
+    """And nulls without a type."""
+    assert keep_where(pa.array([False, True]), pa.array(values)).to_pylist() == [None, values[1]]
+
+
+def test_distinct_texts_are_matched_once() -> None:
+    """The answer is that for each text, null for null."""
+    assert match_distinct(pa.array(["a1", "b", None, "a1"]), "^a[0-9]$").to_pylist() == [True, False, None, True]

@@ -65,6 +65,17 @@ class Contract:
         return table
 
 
+def by_arrow(function: Callable[[pa.Array], pa.Array]) -> Rule:
+    """The rule for values of a column that ``function`` decides about, column to mask, in Arrow's types."""
+
+    def rule(values: pd.Series) -> pd.Series:
+        column = pa.array(values)
+        whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        return pd.Series(pd.arrays.ArrowExtensionArray(function(whole)))
+
+    return rule
+
+
 def _checks(rules: Mapping[str, Rule]) -> list[pandera.Check]:
     """The rules as pandera takes them.
 

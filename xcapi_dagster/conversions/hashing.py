@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.util import hash_array
 
-from xcapi_dagster.conversions.texts import replace_where
+from xcapi_dagster.contract import SHA256
+from xcapi_dagster.conversions.texts import keep_where, replace_where
 
 KEY = np.dtype([("high", ">u8"), ("low", ">u8")])
 Keys = npt.NDArray[np.void]  # of KEY
@@ -37,6 +38,29 @@ def to_sha256(texts: pa.Array) -> pa.Array:
     return pa.StringArray.from_buffers(
         len(texts), pa.py_buffer(ends), pa.py_buffer(digests.hex().encode()), validity, texts.null_count
     )
+
+
+def is_sha256(texts: pa.Array) -> pa.Array:
+    """Whether each text is 64 lower-case hexadecimal digits; null for null."""
+    digits = sha256_digits(texts)
+    if digits is None or not _are_hexadecimal(digits):
+        return pc.match_substring_regex(texts, f"^{SHA256.pattern}$")
+    return keep_where(texts.is_valid(), pa.repeat(True, len(texts)))
+
+
+def sha256_digits(texts: pa.Array) -> npt.NDArray[np.uint8] | None:
+    """The 64 characters of each text that is not null; None if one has more or fewer."""
+    if pc.min_max(pc.binary_length(texts)).as_py() != {"min": _DIGEST_DIGITS, "max": _DIGEST_DIGITS}:
+        return None
+    _, offsets, characters = texts.buffers()
+    start, end = np.frombuffer(offsets, np.int32)[[texts.offset, texts.offset + len(texts)]]
+    if end - start != (len(texts) - texts.null_count) * _DIGEST_DIGITS:  # there is something under a null
+        return sha256_digits(texts.drop_null())
+    return np.frombuffer(characters, np.uint8, end - start, start).reshape(-1, _DIGEST_DIGITS)
+
+
+def _are_hexadecimal(digits: npt.NDArray[np.uint8]) -> bool:
+    return bool(((digits - ord("0") < 10) | (digits - ord("a") < 6)).all())  # what is less wraps around
 
 
 def to_keys(event_ids: pa.Array, conversion_ids: pa.Array) -> Keys:

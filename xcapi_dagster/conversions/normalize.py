@@ -11,9 +11,9 @@ from urllib.parse import quote, unquote_plus
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xcapi_dagster.contract import SHA256
 from xcapi_dagster.conversions.amounts import Amounts, to_counts
 from xcapi_dagster.conversions.columns import Columns
+from xcapi_dagster.conversions.hashing import is_sha256
 from xcapi_dagster.conversions.items import to_contents
 from xcapi_dagster.conversions.phones import to_e164
 from xcapi_dagster.conversions.rules import Rules
@@ -156,7 +156,7 @@ def normalize_hash(texts: pa.Array) -> Normalized:
     """SHA-256 hashes that came hashed, in lower case."""
     hashes = pc.ascii_lower(strip_invisible(texts))
     placeholder = pc.is_in(hashes, pa.array(_PLACEHOLDER_HASHES))
-    is_hash = flags(pc.match_substring_regex(hashes, f"^{SHA256.pattern}$"))
+    is_hash = flags(is_sha256(hashes))
     return _without(hashes, {"hash_invalid": pc.and_not(hashes.is_valid(), is_hash), "hash_placeholder": placeholder})
 
 

@@ -18,6 +18,7 @@ from xcapi_dagster.conversions.normalize import normalize
 from xcapi_dagster.conversions.rejections import to_rejections
 from xcapi_dagster.conversions.rules import Rules
 from xcapi_dagster.conversions.schema import CONVERSIONS, Conversions
+from xcapi_dagster.conversions.texts import match_distinct
 from xcapi_dagster.conversions.times import to_milliseconds
 from xcapi_dagster.conversions.validate import validate
 
@@ -80,7 +81,7 @@ def _versions(conversions: pa.Table, orders: pa.Table) -> Versions:
 
     An order whose latest version is faulty or must not be sent is not sent in an older one.
     """
-    is_event = pc.match_substring_regex(conversions["event_id"], f"^{EVENT_ID.pattern}$")
+    is_event = match_distinct(conversions["event_id"].combine_chunks(), f"^{EVENT_ID.pattern}$")
     has_key = pc.and_(conversions["conversion_id"].is_valid(), conversions["conversion_time"].is_valid())
     is_known = pc.and_(is_event, has_key)
     known = conversions.select(["row", "event_id", "conversion_id", "fingerprint"]).filter(is_known)

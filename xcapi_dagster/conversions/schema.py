@@ -7,10 +7,12 @@ from typing import get_args
 
 import pyarrow as pa
 
-from xcapi_dagster.contract import CURRENCIES, EVENT_ID, SHA256
+from xcapi_dagster.contract import CURRENCIES, EVENT_ID
 from xcapi_dagster.conversions.amounts import AMOUNT
-from xcapi_dagster.conversions.frame_contract import Contract
+from xcapi_dagster.conversions.frame_contract import Contract, by_arrow
+from xcapi_dagster.conversions.hashing import is_sha256
 from xcapi_dagster.conversions.reasons import REASONS, Severity, Stage
+from xcapi_dagster.conversions.texts import match_distinct
 from xcapi_dagster.conversions.times import MILLISECONDS, UTC_TIME
 
 SCHEMA_VERSION = 1  # of the files: raised when a column goes, is renamed or gets another meaning
@@ -120,7 +122,7 @@ REJECTION_REPORT = pa.schema(
     metadata=_VERSION,
 )
 
-_HASH = {"is_sha256": lambda hashes: hashes.str.fullmatch(SHA256.pattern)}
+_HASH = {"is_sha256": by_arrow(is_sha256)}
 _CURRENCY = {"is_currency": lambda codes: codes.isin(CURRENCIES) | codes.isna()}
 _GIVEN = {"is_given": lambda values: values.notna()}
 _REASON = {
@@ -134,7 +136,7 @@ Conversions = Contract(
     CONVERSIONS,
     {
         "conversion_id": _GIVEN,
-        "event_id": {"is_event_id": lambda ids: ids.str.fullmatch(EVENT_ID.pattern)},
+        "event_id": {"is_event_id": by_arrow(lambda ids: match_distinct(ids, f"^{EVENT_ID.pattern}$"))},
         "conversion_time": _GIVEN,
         "hashed_email": _HASH,
         "hashed_phone_number": _HASH,

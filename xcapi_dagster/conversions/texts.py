@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -33,23 +34,27 @@ def lower(texts: pa.Array) -> pa.Array:
 
 def has_email(texts: pa.Array) -> pa.Array:
     """Whether each text contains what looks like an e-mail address."""
-    has_at = flags(pc.match_substring(texts, "@"))
-    return flags(pc.match_substring_regex(texts, _EMAIL_INSIDE)) if pc.any(has_at).as_py() else has_at
+    if not _may_contain(texts, "@"):
+        return pa.repeat(False, len(texts))
+    has_at = flags(pc.match_substring_regex(texts, "@"))
+    return pc.replace_with_mask(has_at, has_at, pc.match_substring_regex(texts.filter(has_at), _EMAIL_INSIDE))
 
 
 def flags(mask: pa.Array) -> pa.Array:
     """The mask with false for null."""
-    return pc.fill_null(mask, False)
+    return pc.and_kleene(mask, mask.is_valid())  # the kernel fill_null takes five times as long
 
 
 def keep_where(mask: pa.Array, values: pa.Array) -> pa.Array:
     """The values where the mask is true, null elsewhere."""
-    return pc.if_else(flags(mask), values, pa.scalar(None, values.type))
+    if values.offset or values.type.num_fields or pa.types.is_null(values.type):
+        return pc.if_else(flags(mask), values, pa.scalar(None, values.type))
+    return _with_validity(pc.and_(flags(mask), values.is_valid()), values)
 
 
 def drop_where(mask: pa.Array, values: pa.Array) -> pa.Array:
     """The values, null where the mask is true."""
-    return pc.if_else(flags(mask), pa.scalar(None, values.type), values)
+    return keep_where(pc.invert(flags(mask)), values)
 
 
 def replace_where(mask: pa.Array, texts: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.Array:
@@ -66,8 +71,27 @@ def map_distinct(texts: pa.Array, function: Callable[[Any], str]) -> pa.Array:
     return pa.array([function(text) for text in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)
 
 
+def match_distinct(texts: pa.Array, pattern: str) -> pa.Array:
+    """Whether each text matches the regular expression, found out once for each distinct one."""
+    encoded = texts.dictionary_encode()
+    return pc.match_substring_regex(encoded.dictionary, pattern).take(encoded.indices)
+
+
 def _blank_to_null(texts: pa.Array) -> pa.Array:
     return drop_where(pc.equal(texts, ""), texts)
+
+
+def _with_validity(is_valid: pa.Array, values: pa.Array) -> pa.Array:
+    """The same values, of which others are null: what they hold is not copied."""
+    _, validity = is_valid.buffers()
+    _, *held = values.buffers()
+    return pa.Array.from_buffers(values.type, len(values), [validity, *held])
+
+
+def _may_contain(texts: pa.Array, character: str) -> bool:
+    """Whether some text contains the character, an ASCII one; perhaps true if only what is under nulls does."""
+    _, _, characters = texts.buffers()
+    return characters is not None and bool((np.frombuffer(characters, np.uint8) == ord(character)).any())
 
 
 def _without_invisible_ends(texts: pa.Array) -> pa.Array:

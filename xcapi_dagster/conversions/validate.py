@@ -11,10 +11,11 @@ import pandas as pd
 import pyarrow as pa
 
 from xcapi_dagster.contract import CURRENCIES
-from xcapi_dagster.conversions.frame_contract import Broken, Contract, Rule
+from xcapi_dagster.conversions.frame_contract import Broken, Contract, Rule, by_arrow
 from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.conversions.rules import Rules
 from xcapi_dagster.conversions.schema import FAULTS, ORDERS, PAIRED_IDENTIFIERS, PRIMARY_IDENTIFIERS, flag_name
+from xcapi_dagster.conversions.texts import match_distinct
 
 _CLOCK_TOLERANCE = timedelta(minutes=10)
 
@@ -45,11 +46,11 @@ def validate(orders: pa.Table, rules: Rules) -> Verdict:
 @lru_cache(maxsize=8)
 def _contract(rules: Rules) -> Contract:
     """What is true of orders without fault; each rule bears the reason code of the orders that break it."""
-    event_id = f"(?:tw-{rules.pixel_id}-)?[0-9a-z]+"
+    event_id = f"^(?:tw-{rules.pixel_id}-)?[0-9a-z]+$"
     latest = pd.Timestamp(rules.now + _CLOCK_TOLERANCE)
     columns: dict[str, dict[str, Rule]] = {
         "order_id": {"missing_order_id": lambda ids: ids.notna()},
-        "event_id": {"invalid_event_id": lambda ids: ids.str.fullmatch(event_id)},
+        "event_id": {"invalid_event_id": by_arrow(lambda ids: match_distinct(ids, event_id))},
         "ordered_at": {"invalid_time": lambda times: times.notna(), "future_time": lambda times: times <= latest},
         "value": {"negative_value": lambda values: values >= 0},
         "currency": {"invalid_currency": lambda codes: codes.isna() | codes.isin(CURRENCIES)},

@@ -5,10 +5,10 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from xcapi_dagster.conversions.hashing import sha256_digits
 from xcapi_dagster.reports.worth import Worth, worth_by
 
 Identifier = Literal["twclid", "hashed_email", "hashed_phone_number", "ip_address", "user_agent"]
@@ -20,7 +20,6 @@ STRONG_IDENTIFIERS: tuple[Identifier, ...] = ("twclid", "hashed_email", "hashed_
 SHARED_ORDERS = 10
 SHARED_PART = 0.001
 
-_SHA256_DIGITS = 64
 _REMEMBERED = 4096  # values a column: a count is short by at most conversions / _REMEMBERED, below SHARED_PART of them
 
 
@@ -94,7 +93,7 @@ class _Often:
 
     def add(self, column: pa.ChunkedArray) -> None:
         """Count a chunk."""
-        seen = _told_apart(column.drop_null().combine_chunks())
+        seen = _told_apart(column.combine_chunks())
         values, which = np.unique(np.concatenate([self._values, seen]), return_inverse=True)
         weights = np.concatenate([self._counts, np.ones(len(seen), np.int64)])
         counts = np.bincount(which, weights, len(values)).astype(np.int64)
@@ -109,11 +108,8 @@ class _Often:
 
 
 def _told_apart(texts: pa.StringArray) -> NDArray[np.int64]:
-    """A number for each text: of SHA-256 hashes the first bytes, of others a hash of this process."""
-    _, offsets, characters = texts.buffers()
-    lengths = pc.binary_length(texts)
-    if characters is None or pc.min_max(lengths).as_py() != {"min": _SHA256_DIGITS, "max": _SHA256_DIGITS}:
-        return np.fromiter(map(hash, texts.to_pylist()), np.int64)
-    start = int(np.frombuffer(offsets, np.int32)[texts.offset])
-    digits = np.frombuffer(characters, np.uint8, len(texts) * _SHA256_DIGITS, start).reshape(-1, _SHA256_DIGITS)
+    """A number for each text that is not null: of SHA-256 hashes the first bytes, of others a hash of this process."""
+    digits = sha256_digits(texts)
+    if digits is None:
+        return np.fromiter(map(hash, texts.drop_null().to_pylist()), np.int64)
     return np.ascontiguousarray(digits[:, :8]).view(np.int64).ravel()
