@@ -186,9 +186,15 @@ def parquet_writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]
     """A writer of Parquet with this package's options.
 
     Zstandard finds what repeats better than Parquet's own dictionaries do, which makes files smaller and a third faster
-    to write and to read.
+    to write and to read; but user agents are long and few. Hashes it compresses twice as fast without their lengths
+    between them.
     """
-    options = {"compression": "zstd", "compression_level": 1, "use_dictionary": False}
+    options = {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": [name for name in schema.names if name == "user_agent"],
+        "column_encoding": {name: "DELTA_LENGTH_BYTE_ARRAY" for name in schema.names if name.startswith("hashed_")},
+    }
     with writable(path) as file, pq.ParquetWriter(file, schema, **options) as writer:
         yield writer
 
