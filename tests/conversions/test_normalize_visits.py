@@ -1,5 +1,6 @@
 """What a visit leaves behind: X's click id in a landing URL, and the visitor's address."""
 
+import re
 from ipaddress import IPv4Address
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -60,6 +61,20 @@ def test_twclid_is_what_python_parses(pairs: list[tuple[str, str]], fragment: st
     expected = parse_qs(urlsplit(url).query).get("twclid", [""])[0].strip() or None
     found = only(normalize_twclid(column(None), column(url)))
     assert found == expected or found == "text_has_identifier" or expected == "\ufffd"
+
+
+# "twclid" in the query, not behind "#", right behind the first "?" or an "&", with a value: in Python's own words.
+TWCLID = re.compile(r"[^?#]*\?(?:[^#]*?&)??twclid=([^&#]+)", re.DOTALL)
+
+
+@given(st.lists(st.lists(st.sampled_from(["twclid=", "?", "&", "#", "a", "=", "\n", ""]), max_size=8), max_size=6))
+@settings(max_examples=300)
+def test_twclid_is_found_wherever_it_stands(urls: list[list[str]]) -> None:
+    """In odd URLs too, each beside others."""
+    texts = [None, *("".join(pieces) for pieces in urls)]
+    matches = [TWCLID.match(text) if text else None for text in texts]
+    expected = [(match and match[1].strip()) or None for match in matches]
+    assert normalize_twclid(pa.nulls(len(texts), pa.string()), column(*texts)).values.to_pylist() == expected
 
 
 def test_the_twclid_column_goes_before_the_url() -> None:

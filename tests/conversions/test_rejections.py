@@ -76,6 +76,17 @@ def test_details_are_shapes(prepare_order: Any, column: str, given: Any, detail:
     assert told == ([detail] if column != "email" or given else [])
 
 
+def test_ascii_is_described_as_any_text_is(rules: Any, order: dict[str, Any]) -> None:
+    """Each of its characters, whether or not another text of the chunk has more than that."""
+    orders = [order | {"ip_address": f"a{chr(code)}b"} for code in range(128)]
+    alone, beside = (
+        prepare(pa.Table.from_pylist([*orders, *others]), 0, rules).rejections["detail"].to_pylist()
+        for others in ([], [order | {"ip_address": "ä"}])
+    )
+    assert len(alone) == len(orders)
+    assert beside == [*alone, "1 characters: letters"]
+
+
 def test_one_row_for_each_order_and_reason(prepare_order: Any) -> None:
     """Where two columns break the same rule, it names both."""
     emails, phones = pa.array([MD5, MD5, "x"]), pa.array([MD5, None, None])

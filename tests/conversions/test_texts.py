@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xcapi_dagster.conversions.texts import (
+    before,
+    contains_any,
     drop_where,
     has_email,
     keep_where,
@@ -92,6 +94,20 @@ def test_has_email_of_some_of_many() -> None:
     assert has_email(texts.slice(3)).to_pylist() == [False, False, True]
     assert has_email(texts.slice(0, 2)).to_pylist() == [False, False]
     assert has_email(pa.nulls(2, pa.string())).to_pylist() == [False, False]
+
+
+@given(st.lists(st.none() | st.text("a@%é", max_size=5), max_size=8), st.integers(0, 2), st.sampled_from(["@", "%@"]))
+@settings(max_examples=80)
+def test_characters_are_found_wherever_they_are(texts: list[str | None], skipped: int, characters: str) -> None:
+    """Any of them in any text, also in a slice of a column; none in null."""
+    expected = [text is not None and any(each in text for each in characters) for text in texts]
+    assert contains_any(pa.array(texts, pa.string()).slice(skipped), characters).to_pylist() == expected[skipped:]
+
+
+def test_texts_end_before_a_separator() -> None:
+    """The first one, where there is one."""
+    texts = pa.array(["a&b&c", "a", "&a", "", None])
+    assert before("&", texts).to_pylist() == ["a", "a", "", "", None]
 
 
 ROWS = st.lists(st.tuples(st.none() | st.booleans(), st.none() | st.integers(0, 9)), max_size=20)

@@ -50,6 +50,8 @@ def is_sha256(texts: pa.Array) -> pa.Array:
 
 def sha256_digits(texts: pa.Array) -> npt.NDArray[np.uint8] | None:
     """The 64 characters of each text that is not null; None if one has more or fewer."""
+    if texts.null_count == len(texts):
+        return np.empty((0, _DIGEST_DIGITS), np.uint8)
     if pc.min_max(pc.binary_length(texts)).as_py() != {"min": _DIGEST_DIGITS, "max": _DIGEST_DIGITS}:
         return None
     _, offsets, characters = texts.buffers()

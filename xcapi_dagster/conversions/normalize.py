@@ -20,12 +20,16 @@ from xcapi_dagster.conversions.rules import Rules
 from xcapi_dagster.conversions.schema import FAULTS, ORDERS, flag_name
 from xcapi_dagster.conversions.texts import (
     UNREADABLE,
+    before,
+    contains_any,
     drop_where,
+    extract,
     flags,
     has_email,
     keep_where,
     lower,
     map_distinct,
+    matches,
     replace_where,
     strip,
     strip_invisible,
@@ -48,6 +52,7 @@ _PLACEHOLDER_HASHES = [
 _EMAIL = r"^[^@\s\pZ\p{Cc}<>,;:]+@[^@.\s\pZ\p{Cc}<>,;:]+(?:\.[^@.\s\pZ\p{Cc}<>,;:]+)+$"
 _EMAIL_CHARACTERS = 254  # RFC 5321, section 4.5.3.1.3, without the angle brackets
 
+_BEFORE_TWCLID = r"^[^?#]*\?(?:[^#]*&)?$"
 _TWCLID = r"^[^?#]*\?(?:[^#]*?&)??twclid=(?P<twclid>[^&#]+)"
 
 _URL = r"^(?P<page>(?i:https?)://[\pL\pN.-]+(?::[0-9]+)?(?:/[^?#]*)?)(?:[?#]|$)"
@@ -138,9 +143,9 @@ def normalize_email(texts: pa.Array) -> Normalized:
     """
     emails = lower(strip_invisible(texts))
     is_listed = pc.is_in(emails, pa.array([*_NOTHING, *_NOBODY]))
-    placeholder = pc.or_(is_listed, flags(pc.match_substring_regex(emails, _NO_ADDRESS)))
+    placeholder = pc.or_(is_listed, matches(emails, _NO_ADDRESS))
     is_short = pc.less_equal(pc.utf8_length(emails), _EMAIL_CHARACTERS)
-    is_email = flags(pc.and_(is_short, pc.match_substring_regex(emails, _EMAIL)))
+    is_email = flags(pc.and_(is_short, matches(emails, _EMAIL)))
     invalid = pc.and_not(emails.is_valid(), pc.or_(placeholder, is_email))
     return _without(emails, {"email_invalid": invalid, "email_placeholder": placeholder})
 
@@ -162,18 +167,31 @@ def normalize_hash(texts: pa.Array) -> Normalized:
 
 def normalize_twclid(texts: pa.Array, urls: pa.Array) -> Normalized:
     """Click ids as X gave them: from their column, else the first `twclid` in the query of the landing URL."""
-    worth_parsing = keep_where(pc.match_substring(urls, "twclid="), urls)
-    found = pc.struct_field(pc.extract_regex(worth_parsing, _TWCLID), "twclid")
-    is_encoded = pc.match_substring_regex(found, "[%+]")
-    from_urls = replace_where(is_encoded, found, lambda some: map_distinct(some, unquote_plus))
+    from_urls = _first_twclid(urls)
+    is_encoded = contains_any(from_urls, "%+")
+    from_urls = replace_where(is_encoded, from_urls, lambda some: map_distinct(some, unquote_plus))
     return normalize_text(pc.coalesce(drop_unreadable(strip(texts)), from_urls))
+
+
+def _first_twclid(urls: pa.Array) -> pa.Array:
+    """What _TWCLID finds in each URL: mostly between the first `twclid=` and the end of the query or its parameter."""
+    parts = pc.split_pattern(urls, "twclid=", max_splits=1)
+    has_some = flags(pc.equal(pc.list_value_length(parts), 2))
+    head, tail = (pc.list_element(parts.filter(has_some), at) for at in (0, 1))
+    ids = before("#", before("&", tail))
+    is_other = pc.invert(pc.and_(matches(head, _BEFORE_TWCLID), pc.not_equal(ids, "")))
+    others = extract(urls.filter(has_some).filter(is_other), _TWCLID, "twclid")
+    ids = pc.replace_with_mask(ids, is_other, others)
+    return pc.replace_with_mask(pa.nulls(len(urls), pa.string()), has_some, ids)
 
 
 def normalize_ip_address(texts: pa.Array) -> Normalized:
     """Public IPv4 addresses in dotted form; PostgreSQL writes the address of one host as a network of 32 bits."""
-    addresses = pc.replace_substring_regex(strip(texts), "/32$", "")
-    is_ipv4 = flags(pc.match_substring_regex(addresses, _IPV4))
-    not_public = pc.and_(is_ipv4, flags(pc.match_substring_regex(addresses, _NOT_PUBLIC)))
+    addresses = strip(texts)
+    is_network = pc.ends_with(addresses, "/32")
+    addresses = replace_where(is_network, addresses, lambda some: pc.utf8_slice_codeunits(some, 0, -3))
+    is_ipv4 = matches(addresses, _IPV4)
+    not_public = pc.and_(is_ipv4, matches(addresses, _NOT_PUBLIC))
     return _without(addresses, {"ip_not_ipv4": pc.and_not(addresses.is_valid(), is_ipv4), "ip_not_public": not_public})
 
 
@@ -213,8 +231,8 @@ def normalize_event_source_url(texts: pa.Array, *, is_sent: bool) -> Normalized:
     if not is_sent:
         texts = pa.nulls(len(texts), pa.string())
     texts = drop_unreadable(strip(texts))
-    pages = pc.struct_field(pc.extract_regex(texts, _URL), "page")
-    is_unusual = pc.match_substring_regex(pages, r"[^!-~]|[\"<>\\^`{|}]")
+    pages = extract(texts, _URL, "page")
+    is_unusual = matches(pages, r"[^!-~]|[\"<>\\^`{|}]")
     pages = replace_where(is_unusual, pages, lambda some: map_distinct(some, _percent_encoded))
     has_address = pc.or_(has_email(pages), flags(pc.match_substring(pages, "%40")))
     too_long = flags(pc.greater(pc.binary_length(pages), _TEXT_BYTES))

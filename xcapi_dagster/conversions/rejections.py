@@ -31,6 +31,14 @@ _MADE_OF = {
     "@": "@",
     "other signs": r"[^\pL\p{Nd}\pZ\p{Cf}\x00-\x1f\x7f@]",
 }
+# The same for ASCII: to compile the classes of Unicode takes longer than to match most chunks' rejections.
+_ASCII_MADE_OF = _MADE_OF | {
+    "letters": "[A-Za-z]",
+    "digits": "[0-9]",
+    "white space": r"[\t-\r ]",
+    "invisible characters": r"[^\x00-\x7f]",  # there are none
+    "other signs": r"[^A-Za-z0-9 \x00-\x1f\x7f@]",
+}
 
 
 def to_rejections(
@@ -97,7 +105,8 @@ def _shapes(given: pa.Table | pa.RecordBatch, column: str | None, positions: Pos
 
 def _shapes_of_texts(texts: pa.Array) -> pa.Array:
     """As "23 characters: letters, digits, @"."""
-    kinds = [pc.if_else(pc.match_substring_regex(texts, has), f"{kind}, ", "") for kind, has in _MADE_OF.items()]
+    made_of = _ASCII_MADE_OF if pc.all(pc.string_is_ascii(texts)).as_py() else _MADE_OF
+    kinds = [pc.if_else(pc.match_substring_regex(texts, has), f"{kind}, ", "") for kind, has in made_of.items()]
     listed = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*kinds, ""), 0, -2)
     listed = pc.if_else(pc.match_substring_regex(texts, _HEXADECIMAL), "hexadecimal digits", listed)
     lengths = pc.utf8_length(texts).cast(pa.string())

@@ -34,10 +34,38 @@ def lower(texts: pa.Array) -> pa.Array:
 
 def has_email(texts: pa.Array) -> pa.Array:
     """Whether each text contains what looks like an e-mail address."""
-    if not _may_contain(texts, "@"):
-        return pa.repeat(False, len(texts))
-    has_at = flags(pc.match_substring_regex(texts, "@"))
+    has_at = contains_any(texts, "@")
+    if not pc.any(has_at).as_py():
+        return has_at
     return pc.replace_with_mask(has_at, has_at, pc.match_substring_regex(texts.filter(has_at), _EMAIL_INSIDE))
+
+
+def contains_any(texts: pa.Array, characters: str) -> pa.Array:
+    """Whether each text contains one of these ASCII characters; false for null."""
+    _, _, held = texts.buffers()
+    held = np.frombuffer(held or b"", np.uint8)  # of all texts, and perhaps of others, which is fast to look through
+    if not any((held == ord(character)).any() for character in characters):
+        return pa.repeat(False, len(texts))
+    return matches(texts, f"[{characters}]")
+
+
+def matches(texts: pa.Array, pattern: str) -> pa.Array:
+    """Whether each text matches the regular expression; false for null."""
+    if _is_all_null(texts):
+        return pa.repeat(False, len(texts))
+    return flags(pc.match_substring_regex(texts, pattern))
+
+
+def extract(texts: pa.Array, pattern: str, group: str) -> pa.Array:
+    """What the named group of the regular expression matches in each text; null where the expression does not."""
+    if _is_all_null(texts):
+        return texts
+    return pc.struct_field(pc.extract_regex(texts, pattern), group)
+
+
+def before(separator: str, texts: pa.Array) -> pa.Array:
+    """What is before the first separator in each text: all of it if there is none."""
+    return pc.list_element(pc.split_pattern(texts, separator, max_splits=1), 0)
 
 
 def flags(mask: pa.Array) -> pa.Array:
@@ -88,10 +116,9 @@ def _with_validity(is_valid: pa.Array, values: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(values.type, len(values), [validity, *held])
 
 
-def _may_contain(texts: pa.Array, character: str) -> bool:
-    """Whether some text contains the character, an ASCII one; perhaps true if only what is under nulls does."""
-    _, _, characters = texts.buffers()
-    return characters is not None and bool((np.frombuffer(characters, np.uint8) == ord(character)).any())
+def _is_all_null(texts: pa.Array) -> bool:
+    """Then nothing needs compiling, which for classes of Unicode takes as long as to match some thousand texts."""
+    return bool(texts.null_count == len(texts))
 
 
 def _without_invisible_ends(texts: pa.Array) -> pa.Array:

@@ -36,6 +36,8 @@ def to_utc(column: pa.Array, source_timezone: str) -> pa.Array:
     A date is the start of its day. Times outside the years 1 to 9999 and columns of other types are null.
     """
     kind = column.type
+    if column.null_count == len(column):
+        return pa.nulls(len(column), UTC_TIME)
     if pa.types.is_date(kind):
         return _start_of_day(_without_zone(column.cast(pa.timestamp("ms"))), source_timezone)
     if pa.types.is_timestamp(kind):
