@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from xcapi_dagster.conversions import amounts
 from xcapi_dagster.conversions.columns import plain, to_text
-from xcapi_dagster.conversions.json_columns import arrays, json_member, objects, plain_member, text_member
+from xcapi_dagster.conversions.json_columns import json_member, plain_member, text_member
 from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_email, keep_where, strip
 
 Mask = npt.NDArray[np.bool_]
@@ -82,7 +82,13 @@ def _read(items: pa.Array) -> list[_Field]:
 def _read_field(name: str, column: pa.Array) -> _Field:
     """The field, read once for each distinct value: the same goods again and again."""
     encoded = column.dictionary_encode()
-    return _Field(*(part.take(encoded.indices) for part in _read_values(name, encoded.dictionary)))
+    member, *masks = _read_values(name, encoded.dictionary)
+    return _Field(member.take(encoded.indices), *(_of_items(mask, encoded.indices) for mask in masks))
+
+
+def _of_items(mask: pa.Array, indices: pa.Array) -> pa.Array:
+    """The mask of distinct values as that of items: mostly it is true nowhere."""
+    return mask.take(indices) if pc.any(mask).as_py() else pa.repeat(False, len(indices))
 
 
 def _read_values(name: str, values: pa.Array) -> _Field:
@@ -102,7 +108,8 @@ def _any(order_of: npt.NDArray[np.int64], orders: int, masks: list[pa.Array]) ->
     """Which orders have an item where one of the masks is true."""
     found = np.zeros(orders, np.bool_)
     for mask in masks:
-        found[order_of[flags(mask).to_numpy(zero_copy_only=False)]] = True
+        if pc.any(mask).as_py():
+            found[order_of[flags(mask).to_numpy(zero_copy_only=False)]] = True
     return pa.array(found)
 
 
@@ -116,7 +123,18 @@ def _write(members: list[pa.Array], order_of: npt.NDArray[np.int64], orders: int
     if not has_member.all():
         members = [member.filter(pa.array(has_member)) for member in members]
     counts = np.bincount(order_of[has_member], minlength=orders)
-    return keep_where(pa.array(counts > 0), arrays(objects(members), counts))
+    return keep_where(pa.array(counts > 0), _arrays_of_objects(members, counts))
+
+
+def _arrays_of_objects(members: list[pa.Array], counts: npt.NDArray[np.int64]) -> pa.Array:
+    """An array for each count, of that many of the next objects; each of these has a member that is not null.
+
+    An array without any would have one that is empty. The texts are long: each is put together in three passes.
+    """
+    insides = pc.binary_join_element_wise(*members, ",", null_handling="skip")
+    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends), insides), "},{")
+    return pc.binary_join_element_wise("[{", joined, "}]", "")
 
 
 def _parse_column(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
