@@ -15,6 +15,7 @@ from xcapi_dagster.conversions.hashing import (
     siphash,
     to_fingerprints,
     to_keys,
+    to_numbers,
     to_sha256,
 )
 from xcapi_dagster.conversions.texts import drop_where
@@ -106,6 +107,14 @@ def _mixed(number: int) -> int:
     number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 % 2**64
     number = (number ^ number >> 27) * 0x94D049BB133111EB % 2**64
     return number ^ number >> 31
+
+
+def test_texts_have_their_numbers() -> None:
+    """The same text the same, in any column; another one another."""
+    texts = ["a", "b", "a", ""]
+    numbers = to_numbers(pa.array(texts)).tolist()
+    assert len(set(numbers)) == 3
+    assert to_numbers(pa.array(["x", *texts]).slice(1)).tolist() == numbers
 
 
 def test_what_is_under_a_null_is_not_hashed() -> None:

@@ -86,7 +86,12 @@ def to_fingerprints(numbers: Sequence[pa.Array], texts: Sequence[pa.Array]) -> p
         heads, *(text.cast(pa.binary()) for text in texts), b"", null_handling="replace", null_replacement=b""
     )
     version = np.uint64(NORMALIZER_VERSION << (64 - _VERSION_BITS))
-    return pa.array(siphash(_to_bytes(rows), _SIPHASH_KEYS[0]) >> np.uint64(_VERSION_BITS) | version)
+    return pa.array(to_numbers(rows) >> np.uint64(_VERSION_BITS) | version)
+
+
+def to_numbers(texts: pa.Array) -> npt.NDArray[np.uint64]:
+    """A 64-bit digest of each text, none of which is null."""
+    return siphash(_to_bytes(texts), _SIPHASH_KEYS[0])
 
 
 def _heads(numbers: Sequence[pa.Array], texts: Sequence[pa.Array]) -> pa.Array:

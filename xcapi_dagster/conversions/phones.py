@@ -133,12 +133,22 @@ def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]
     )
     plain = pc.fill_null(pc.and_(fits, pc.match_substring_regex(numbers, _PLAIN)), False)
     texts = numbers.filter(plain)
-    dialed = Dialed(np.flatnonzero(to_flags(plain)), pc.replace_substring_regex(texts, "[^0-9]+", ""))
+    dialed = Dialed(np.flatnonzero(to_flags(plain)), _digits_of(texts))
     has_plus = to_flags(pc.match_substring(texts, "+"))
     yield from _settle_international(dialed.where(has_plus))
     national = dialed.where(~has_plus & _has_enough(dialed.digits))
     for region, group in national.by(regions.take(pa.array(national.rows))):
         yield from _settle_in_region(region, group)
+
+
+def _digits_of(texts: pa.Array) -> pa.Array:
+    """The ASCII digits of each text, none of which is null: all texts at once, byte by byte."""
+    _, offsets, characters = texts.buffers()
+    bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    held = np.frombuffer(characters or b"", np.uint8)[bounds[0] : bounds[-1]]
+    is_digit = held - ord("0") < 10  # what is less wraps around
+    ends = np.concatenate([[0], np.cumsum(is_digit)])[bounds - bounds[0]].astype(np.int32)
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(held[is_digit]))
 
 
 def _settle_international(dialed: Dialed) -> Iterator[Settled]:

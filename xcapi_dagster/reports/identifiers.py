@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from xcapi_dagster.conversions.hashing import sha256_digits
+from xcapi_dagster.conversions.hashing import sha256_digits, to_numbers
 from xcapi_dagster.reports.worth import Worth, worth_by
 
 Identifier = Literal["twclid", "hashed_email", "hashed_phone_number", "ip_address", "user_agent"]
@@ -93,10 +93,14 @@ class _Often:
 
     def add(self, column: pa.ChunkedArray) -> None:
         """Count a chunk."""
-        seen = _told_apart(column.combine_chunks())
-        values, which = np.unique(np.concatenate([self._values, seen]), return_inverse=True)
-        weights = np.concatenate([self._counts, np.ones(len(seen), np.int64)])
-        counts = np.bincount(which, weights, len(values)).astype(np.int64)
+        values, counts = np.unique(_told_apart(column.combine_chunks()), return_counts=True)
+        if len(values) == 0:
+            return
+        at = np.searchsorted(values, self._values)
+        is_seen = values.take(at, mode="clip") == self._values
+        counts[at[is_seen]] += self._counts[is_seen]
+        values = np.concatenate([values, self._values[~is_seen]])
+        counts = np.concatenate([counts, self._counts[~is_seen]])
         if len(values) > _REMEMBERED:
             counts -= np.partition(counts, -_REMEMBERED - 1)[-_REMEMBERED - 1]
         kept = counts > 0
@@ -108,8 +112,8 @@ class _Often:
 
 
 def _told_apart(texts: pa.StringArray) -> NDArray[np.int64]:
-    """A number for each text that is not null: of SHA-256 hashes the first bytes, of others a hash of this process."""
+    """A number for each text that is not null: of SHA-256 hashes the first bytes, of others a digest."""
     digits = sha256_digits(texts)
     if digits is None:
-        return np.fromiter(map(hash, texts.drop_null().to_pylist()), np.int64)
+        return to_numbers(texts.drop_null()).view(np.int64)
     return np.ascontiguousarray(digits[:, :8]).view(np.int64).ravel()
