@@ -75,6 +75,16 @@ def test_other_texts_have_another_fingerprint(one: list[str | None], other: list
     assert (fingerprints[0] == fingerprints[1]) == (one == other)
 
 
+def test_a_fingerprint_is_of_its_row_alone() -> None:
+    """However many rows there are, and wherever among them it is."""
+    numbers, texts = pa.array(range(9_000)), pa.array([f"text {number}" for number in range(9_000)])
+    together = to_fingerprints([numbers], [texts]).to_pylist()
+    assert len(set(together)) == 9_000
+    for row in (0, 4_095, 4_096, 8_999):
+        assert to_fingerprints([numbers.slice(row, 1)], [texts.slice(row, 1)]).to_pylist() == [together[row]]
+    assert to_fingerprints([numbers.slice(0, 0)], [texts.slice(0, 0)]).to_pylist() == []
+
+
 def test_null_is_another_value_in_plain_columns_too() -> None:
     """A value that goes, comes or moves to the next column changes the fingerprint."""
     left = pa.array([5, None, 5, None])

@@ -26,6 +26,7 @@ NORMALIZER_VERSION = 2
 
 _VERSION_BITS = 8
 _DIGEST_DIGITS = 64
+_ROWS_AT_ONCE = 4096  # of a chunk, so that what is hashed of them is still in the processor's cache
 _SIPHASH_KEYS = ("xcapi.dagster/hi", "xcapi.dagster/lo")  # 16 bytes each
 
 
@@ -81,12 +82,13 @@ def to_fingerprints(numbers: Sequence[pa.Array], texts: Sequence[pa.Array]) -> p
     ``numbers`` are of types with whole 64-bit words, ``texts`` may contain anything. What is hashed says of each value
     whether it is null, and of each text how long it is: no two rows that differ give the same bytes.
     """
-    heads = _heads(numbers, texts)
-    rows = pc.binary_join_element_wise(
-        heads, *(text.cast(pa.binary()) for text in texts), b"", null_handling="replace", null_replacement=b""
-    )
+    columns = [_heads(numbers, texts), *(text.cast(pa.binary()) for text in texts)]
+    digests = [
+        to_numbers(_joined([column.slice(start, _ROWS_AT_ONCE) for column in columns]))
+        for start in range(0, len(columns[0]), _ROWS_AT_ONCE)
+    ]
     version = np.uint64(NORMALIZER_VERSION << (64 - _VERSION_BITS))
-    return pa.array(to_numbers(rows) >> np.uint64(_VERSION_BITS) | version)
+    return pa.array(np.concatenate([np.empty(0, np.uint64), *digests]) >> np.uint64(_VERSION_BITS) | version)
 
 
 def to_numbers(texts: pa.Array) -> npt.NDArray[np.uint64]:
@@ -107,6 +109,10 @@ def _heads(numbers: Sequence[pa.Array], texts: Sequence[pa.Array]) -> pa.Array:
         heads[name] = column
     kind = pa.binary(heads.itemsize)
     return pa.Array.from_buffers(kind, len(heads), [None, pa.py_buffer(heads)]).cast(pa.binary())
+
+
+def _joined(columns: list[pa.Array]) -> pa.Array:
+    return pc.binary_join_element_wise(*columns, b"", null_handling="replace", null_replacement=b"")
 
 
 def _words(numbers: pa.Array) -> npt.NDArray[np.int64]:

@@ -68,16 +68,23 @@ def prepare_partition(
         duplicates = Duplicates()
         with _PartitionFiles(conversions, invalid) as files:
             for orders in warehouse.read(partition.start, partition.end):
-                prepared = prepare(orders, files.read, rules)
-                losers = duplicates.add(prepared.versions)
-                tables = _replaced(losers, duplicate_rejections, prepared.conversions, prepared.rejections)
-                if forgotten:
-                    tables = _without_forgotten(forgotten, *tables)
-                files.write(*tables, len(orders), prepared.mistyped_domains)
+                files.write(*_prepare_chunk(orders, files.read, rules, duplicates, forgotten))
         pa.default_memory_pool().release_unused()  # a chunk's memory, which is more than sending needs
         set_aside(partition.key, outputs)
         losers = duplicates.losers()
         return _settle_duplicates(losers, conversions, invalid, files.prepared) if len(losers) else files.prepared
+
+
+def _prepare_chunk(
+    orders: pa.RecordBatch, first_row: int, rules: Rules, duplicates: Duplicates, forgotten: Forgotten | None
+) -> tuple[pa.Table, pa.Table, int, int]:
+    """What the files are to hold of a chunk, and the counts of it; afterwards nothing else of it is in memory."""
+    prepared = prepare(orders, first_row, rules)
+    losers = duplicates.add(prepared.versions)
+    tables = _replaced(losers, duplicate_rejections, prepared.conversions, prepared.rejections)
+    if forgotten:
+        tables = _without_forgotten(forgotten, *tables)
+    return *tables, len(orders), prepared.mistyped_domains
 
 
 def forget_prepared(partition: str, forgotten: Forgotten, outputs: Outputs) -> None:
