@@ -5,7 +5,7 @@ from typing import Final
 
 import pyarrow as pa
 
-BATCH_BYTES: Final = 24 << 20  # almost twice what 32,768 usual orders have, and far below what a text column may hold
+BATCH_BYTES: Final = 24 << 20  # what 49,152 usual orders have, and far below what a text column may hold
 
 
 def in_batches_of(

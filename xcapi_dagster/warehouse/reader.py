@@ -71,7 +71,7 @@ class Warehouse:
         with self.database.connect(self.orders) as session:
             return _schema(known(session.columns()))
 
-    def read(self, start: datetime, end: datetime, batch_rows: int = 32_768) -> Iterator[pa.RecordBatch]:
+    def read(self, start: datetime, end: datetime, batch_rows: int = 49_152) -> Iterator[pa.RecordBatch]:
         """The orders with ``start`` <= ordered_at < ``end`` (aware), in an order that is the same every time.
 
         All batches share one schema, that of `describe`, and but for the last have ``batch_rows`` rows, or fewer where
