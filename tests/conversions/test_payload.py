@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xcapi_dagster.conversions.json_columns import escaped
 from xcapi_dagster.conversions.payload import to_events
 from xcapi_dagster.conversions.schema import CONVERSIONS
 from xcapi_dagster.errors import ContractError
@@ -74,6 +76,11 @@ def as_dictionary(conversion: dict[str, Any]) -> dict[str, Any]:
         "contents": c["contents"] and json.loads(c["contents"]),
     }
     return {name: value for name, value in event.items() if value is not None}
+
+
+def as_text(value: Any) -> str:
+    """A value as JSON without any space, and with no character escaped that need not be."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def test_the_event_of_the_documentation() -> None:
@@ -150,14 +157,31 @@ CONVERSION = st.fixed_dictionaries(
 @given(st.lists(CONVERSION, max_size=8))
 @settings(max_examples=60)
 def test_whatever_the_text_the_json_is_the_dictionarys(conversions: list[dict[str, Any]]) -> None:
-    """Quotes, backslashes, line breaks, NUL, emoji: what is parsed is what was given, row by row."""
+    """Quotes, backslashes, line breaks, NUL, emoji: the same text that a dictionary for each row would become."""
     assert events(*conversions) == [as_dictionary(conversion) for conversion in conversions]
+    texts = [as_text(as_dictionary(conversion)) for conversion in conversions]
+    assert to_events(table(*conversions)).body().decode() == f'{{"conversions":[{",".join(texts)}]}}'
 
 
 def test_ten_thousand_characters() -> None:
     """Long text is not cut."""
     text = "\"'\\\n😀é\0" * 1_500
     assert events({"conversion_id": text, "user_agent": text})[0]["conversion_id"] == text
+
+
+@given(st.lists(TEXT | st.just("")), st.integers(0, 3), st.integers(0, 3))
+def test_texts_are_escaped_one_by_one(texts: list[str | None], before: int, after: int) -> None:
+    """Also those of a part of a column, whose bytes lie between those of others."""
+    column = pa.array([*['"'] * before, *texts, *["\\"] * after], pa.string()).slice(before, len(texts))
+    assert escaped(column).to_pylist() == [None if text is None else as_text(text)[1:-1] for text in texts]
+
+
+@pytest.mark.parametrize("at", [0, 65_535, 65_536, 65_537, 99_999])
+def test_what_is_to_be_escaped_is_found_in_long_columns(at: int) -> None:
+    """Wherever it is."""
+    texts = np.full(100_000, "a", object)
+    texts[at] = "\n"
+    assert pc.not_equal(escaped(pa.array(texts)), "a").to_numpy(zero_copy_only=False).nonzero()[0].tolist() == [at]
 
 
 @pytest.mark.parametrize(
