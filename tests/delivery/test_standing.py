@@ -110,7 +110,7 @@ def test_never_sent_is_new(history: History) -> None:
     """A conversion without a request may be sent, and is pending until then."""
     assert history.standing() == Standing.NEW
     assert (history.outcome().state[0], history.outcome().reason_code[0]) == ("pending", None)
-    assert history.outcome().request_id[0] is None
+    assert history.outcome().request_id[0].as_py() is None
 
 
 @pytest.mark.parametrize("state", ["refused", "not_processed"])
@@ -126,9 +126,9 @@ def test_accepted_is_final(history: History) -> None:
     for policy in (RESEND, HOLD, RESEND_BESIDE_PIXEL):
         assert history.standing(policy, age_hours=9_000) == Standing.ACCEPTED
     told = history.outcome()
-    assert (told.state[0], told.reason_code[0], told.request_id[0]) == ("accepted", None, request_id)
-    assert (told.http_status[0], told.debug_id[0], told.settled_at[0]) == (200, "d-1", NOW)
-    assert told.first_sent_at[0] == NOW - 9_000 * HOUR
+    assert (told.state[0], told.reason_code[0], told.request_id[0].as_py()) == ("accepted", None, request_id)
+    assert (told.http_status[0].as_py(), told.debug_id[0].as_py(), told.settled_at[0].as_py()) == (200, "d-1", NOW)
+    assert told.first_sent_at[0].as_py() == NOW - 9_000 * HOUR
 
 
 @pytest.mark.parametrize(("run", "by_this_run"), [("r", True), ("another", False)])
@@ -144,7 +144,7 @@ def test_another_payload_than_accepted_is_changed(history: History) -> None:
     assert history.standing(fingerprint=SENT + 1) == Standing.CHANGED
     told = history.outcome(fingerprint=SENT + 1)
     assert (told.state[0], told.reason_code[0]) == ("changed", "changed_after_acceptance")
-    assert told.request_id[0] == request_id
+    assert told.request_id[0].as_py() == request_id
 
 
 def test_another_version_of_the_normalizer_is_no_change(history: History) -> None:
@@ -158,7 +158,7 @@ def test_in_flight_is_elsewhere(history: History) -> None:
     history.request("unknown")
     history.request("in_flight")
     assert history.standing() == Standing.ELSEWHERE
-    assert (history.outcome().state[0], history.outcome().request_id[0]) == ("pending", None)
+    assert (history.outcome().state[0], history.outcome().request_id[0].as_py()) == ("pending", None)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_unknown_is_a_policy_with_a_horizon(
     assert history.standing(policy) == expected
     told = history.outcome(policy)
     assert told.state[0] == ("held" if expected == Standing.HELD else "unknown")
-    assert (told.reason_code[0], told.request_id[0]) == ("unknown_outcome", 1)
+    assert (told.reason_code[0], told.request_id[0].as_py()) == ("unknown_outcome", 1)
 
 
 @pytest.mark.parametrize("policy", [RESEND, HOLD])
@@ -216,7 +216,7 @@ def test_what_too_late_is_called(history: History) -> None:
     """The file says that it was not sent and why."""
     told = history.outcome(RESEND_BESIDE_PIXEL, age_hours=49.0)
     assert (told.state[0], told.reason_code[0]) == ("too_late", "too_late_to_deduplicate")
-    assert told.request_id[0] is None
+    assert told.request_id[0].as_py() is None
 
 
 def test_unknown_and_too_late_is_held(history: History) -> None:
@@ -231,7 +231,11 @@ def test_rejected_is_final_for_this_payload(history: History) -> None:
     assert history.standing() == Standing.REJECTED
     told = history.outcome()
     assert (told.state[0], told.reason_code[0], told.detail[0]) == ("rejected", "api_hashed_email", "what X said")
-    assert (told.isolated_by[0], told.request_id[0], told.http_status[0]) == ("bisection", request_id, 400)
+    assert (told.isolated_by[0], told.request_id[0].as_py(), told.http_status[0].as_py()) == (
+        "bisection",
+        request_id,
+        400,
+    )
     assert history.standing(fingerprint=SENT + 1) == Standing.NEW
 
 
@@ -264,7 +268,7 @@ def test_a_group_may_be_sent_again(history: History) -> None:
     request_id = history.ruled("grouped")
     assert history.standing() == Standing.GROUPED
     told = history.outcome()
-    assert (told.state[0], told.reason_code[0], told.request_id[0]) == ("pending", "api_group_held", request_id)
+    assert (told.state[0], told.reason_code[0], told.request_id[0].as_py()) == ("pending", "api_group_held", request_id)
     assert history.standing(fingerprint=SENT + 1) == Standing.NEW
     assert history.standing(RESEND_BESIDE_PIXEL, age_hours=45.0) == Standing.TOO_LATE
 

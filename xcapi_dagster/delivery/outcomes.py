@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from xcapi_dagster.delivery.keys import Keys
@@ -32,18 +34,18 @@ Column = NDArray[np.object_]
 
 
 class Outcomes(NamedTuple):
-    """One entry per conversion in each column, None where there is nothing to say; times in seconds since 1970."""
+    """One entry per conversion in each column, null where there is nothing to say; times in seconds since 1970."""
 
     state: Column
     reason_code: Column
     column: Column  # the names of what is at fault in the order
     detail: Column
     isolated_by: Column
-    request_id: Column
-    http_status: Column
-    debug_id: Column
-    first_sent_at: Column
-    settled_at: Column
+    request_id: pa.Array
+    http_status: pa.Array
+    debug_id: pa.Array
+    first_sent_at: pa.Array
+    settled_at: pa.Array
     by_this_run: NDArray[np.bool_]
 
 
@@ -62,30 +64,32 @@ def outcomes(memory: Memory, keys: Keys, standings: Standings, run_id: str) -> O
     for position in np.flatnonzero(standing == Standing.HELD).tolist():
         detail[position] = memory.requests[int(known.requests[position])].message
     is_unsent = np.isin(standing, _UNSENT)
-    column = _columns(memory, np.where(is_unsent, 0, np.where(is_ruled, known.heard, known.requests)))
+    of_request = _columns(memory, np.where(is_unsent, 0, np.where(is_ruled, known.heard, known.requests)))
+    by_this_run = of_request(lambda request: request.run_id == run_id, pa.bool_())
     return Outcomes(
         state=states[standing],
         reason_code=reason_code,
         column=np.full(len(keys), None, object),
         detail=detail,
         isolated_by=isolated_by,
-        request_id=column(lambda request: request.id),
-        http_status=column(lambda request: request.http_status),
-        debug_id=column(lambda request: request.debug_id),
-        first_sent_at=column(lambda request: request.first_sent_at),
-        settled_at=column(lambda request: request.settled_at),
-        by_this_run=column(lambda request: request.run_id == run_id).astype(bool),
+        request_id=of_request(lambda request: request.id, pa.int64()),
+        http_status=of_request(lambda request: request.http_status, pa.int64()),
+        debug_id=of_request(lambda request: request.debug_id, pa.string()),
+        first_sent_at=of_request(lambda request: request.first_sent_at, pa.float64()),
+        settled_at=of_request(lambda request: request.settled_at, pa.float64()),
+        by_this_run=pc.fill_null(by_this_run, False).to_numpy(zero_copy_only=False),
     )
 
 
-def _columns(memory: Memory, requests: NDArray[np.int64]) -> Callable[[Callable[[Request], Any]], Column]:
-    """What makes a column of one fact about the request of each conversion."""
+def _columns(
+    memory: Memory, requests: NDArray[np.int64]
+) -> Callable[[Callable[[Request], Any], pa.DataType], pa.Array]:
+    """What makes a column of one fact about the request of each conversion: many share one, and it is asked once."""
     ids, which = np.unique(requests, return_inverse=True)
-    of_requests = [memory.requests.get(int(request_id)) for request_id in ids]
+    of_requests = [memory.requests.get(request_id) for request_id in ids.tolist()]
 
-    def column(fact: Callable[[Request], Any]) -> Column:
-        values = np.empty(len(of_requests), object)
-        values[:] = [fact(request) if request else None for request in of_requests]
-        return values[which]
+    def column(fact: Callable[[Request], Any], kind: pa.DataType) -> pa.Array:
+        facts = pa.array([fact(request) if request else None for request in of_requests], kind)
+        return facts.take(pa.array(which))
 
     return column

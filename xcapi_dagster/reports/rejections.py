@@ -30,7 +30,8 @@ def validation_rejections(rejections: pa.Table) -> pa.Table:
 def delivery_rejections(conversions: pa.Table, outcomes: Outcomes) -> pa.Table:
     """The conversions that X rejected or that are in doubt, as rows of the report; ``outcomes`` are in their order."""
     positions = np.flatnonzero(outcomes.reason_code != None)  # noqa: E711 - element by element
-    told = conversions.take(pa.array(positions))
+    at = pa.array(positions)
+    told = conversions.take(at)
     reasons = [reason(code) for code in outcomes.reason_code[positions]]
     known = {
         "stage": [reason.stage for reason in reasons],
@@ -40,8 +41,8 @@ def delivery_rejections(conversions: pa.Table, outcomes: Outcomes) -> pa.Table:
         "detail": outcomes.detail[positions],
         "fix": [reason.fix for reason in reasons],
         "isolated_by": outcomes.isolated_by[positions],
-        "request_id": outcomes.request_id[positions],
-        "debug_id": outcomes.debug_id[positions],
+        "request_id": outcomes.request_id.take(at).to_pylist(),
+        "debug_id": outcomes.debug_id.take(at).to_pylist(),
     }
     columns = [
         pa.array(known[field.name], field.type)

@@ -1,12 +1,13 @@
 """`upload_results`: one row per conversion, and the requests that carried a partition's conversions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from xcapi_dagster.conversions.schema import UPLOAD_RESULTS
+from xcapi_dagster.conversions.times import MILLISECONDS
 from xcapi_dagster.delivery.outcomes import Outcomes
 
 REQUESTS = pa.schema(
@@ -17,9 +18,9 @@ REQUESTS = pa.schema(
         ("conversions", pa.int64()),
         ("http_status", pa.int64()),
         ("debug_id", pa.string()),
-        ("first_sent_at", pa.timestamp("ms", "UTC")),
-        ("claimed_at", pa.timestamp("ms", "UTC")),
-        ("settled_at", pa.timestamp("ms", "UTC")),
+        ("first_sent_at", MILLISECONDS),
+        ("claimed_at", MILLISECONDS),
+        ("settled_at", MILLISECONDS),
         ("message", pa.string()),
         ("decided_by", pa.string()),
     ]
@@ -29,18 +30,15 @@ REQUESTS = pa.schema(
 def upload_results(conversions: pa.Table, outcomes: Outcomes) -> pa.Table:
     """What became of ``conversions``, of which ``outcomes`` has an entry each, in the same order."""
     known = {
-        "state": outcomes.state,
-        "reason_code": outcomes.reason_code,
+        "state": pa.array(outcomes.state, pa.string()),
+        "reason_code": pa.array(outcomes.reason_code, pa.string()),
         "request_id": outcomes.request_id,
         "http_status": outcomes.http_status,
         "debug_id": outcomes.debug_id,
         "first_sent_at": _milliseconds(outcomes.first_sent_at),
         "settled_at": _milliseconds(outcomes.settled_at),
     }
-    columns = [
-        pa.array(known[field.name], field.type) if field.name in known else conversions[field.name]
-        for field in UPLOAD_RESULTS
-    ]
+    columns = [known[field.name] if field.name in known else conversions[field.name] for field in UPLOAD_RESULTS]
     return pa.table(columns, schema=UPLOAD_RESULTS)
 
 
@@ -49,7 +47,9 @@ def requests_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
     names = {"request_id": "id", "conversions": "size"}
     values = {name: [row[names.get(name, name)] for row in rows] for name in REQUESTS.names}
     columns = [
-        pa.array(_milliseconds(values[field.name]) if field.name.endswith("_at") else values[field.name], field.type)
+        _milliseconds(pa.array(values[field.name], pa.float64()))
+        if field.name.endswith("_at")
+        else pa.array(values[field.name], field.type)
         for field in REQUESTS
     ]
     return pa.table(columns, schema=REQUESTS)
@@ -63,5 +63,5 @@ def counts_of(results: pa.Table, outcomes: Outcomes) -> dict[str, int]:
     return {state: count for state, count in (counted | {"already_accepted": already}).items() if count}
 
 
-def _milliseconds(seconds: Iterable[float | None]) -> list[int | None]:
-    return [None if each is None else round(each * 1000) for each in seconds]
+def _milliseconds(seconds: pa.Array) -> pa.Array:
+    return pc.round(pc.multiply(seconds, 1000.0), round_mode="half_to_even").cast(pa.int64()).cast(MILLISECONDS)

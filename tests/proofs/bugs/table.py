@@ -221,8 +221,8 @@ BUGS = (
         "a run leaves something of its own in the files",
         (9,),
         "delivery/outcomes.py",
-        "request_id=column(lambda request: request.id)",
-        "request_id=column(lambda request: hash(run_id) % 1000)",
+        "of_request(lambda request: request.id, pa.int64())",
+        "of_request(lambda request: hash(run_id) % 1000, pa.int64())",
         ("tests/faults/test_data.py::test_fault_41_orders_that_arrive_late",),
     ),
     Bug(
