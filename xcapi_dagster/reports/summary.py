@@ -85,7 +85,8 @@ class SummaryTally:
         for state, worth in worth_by(orders["state"], orders["value"], orders["currency"]).items():
             self._states[state] = self._states.get(state, Worth()) + worth
         self._add_reasons(report, about)
-        sent = results.filter(results["first_sent_at"].is_valid())
+        times = results.select(["first_sent_at", "conversion_time"])
+        sent = times.filter(times["first_sent_at"].is_valid())
         ages = pc.subtract(sent["first_sent_at"].cast(pa.int64()), sent["conversion_time"].cast(pa.int64()))
         hours = np.maximum(pc.fill_null(ages, 0).to_numpy() / _MILLISECONDS_AN_HOUR, 0)
         self._ages += np.histogram(hours, (*AGE_EDGES, np.inf))[0]
