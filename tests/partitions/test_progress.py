@@ -1,9 +1,11 @@
 """Progress: told now and then, with figures that a calculation by hand gives."""
 
+from functools import partial
+
 from tests.clocks import FrozenClock
 from tests.partitions.conftest import SandboxedShop
 from xcapi_dagster.delivery.deliver import Delivery, Terms
-from xcapi_dagster.partitions.chunks import chunks
+from xcapi_dagster.partitions.chunks import chunks, keys_of
 from xcapi_dagster.partitions.progress import Progress
 
 
@@ -41,6 +43,7 @@ def test_what_isolation_sends_again_does_not_count_again(shop: SandboxedShop) ->
     with shop.ledger() as ledger:
         terms = Terms(shop.policy, shop.event_id, senders=1)
         delivery = Delivery(ledger, shop.client(), terms, sleep=shop.clock.sleep)
-        delivery.deliver(shop.key, chunks(shop.outputs.path("conversions", shop.key), ledger), counted.append)
+        made = chunks(shop.outputs.path("conversions", shop.key), partial(keys_of, ledger))
+        delivery.deliver(shop.key, made, counted.append)
     assert sum(counted) == 10
     assert len(shop.sandbox.requests) > 1

@@ -1,6 +1,7 @@
 """The conversions of a partition's file as delivery takes them, a row group at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from typing import Protocol
 
 import numpy as np
@@ -21,13 +22,11 @@ class KeepsKeys(Protocol):
         """The keys of these conversions in it."""
 
 
-def chunks(path: UPath, ledger: KeepsKeys) -> Iterator[Chunk]:
-    """The conversions in the file at ``path``, with their keys in ``ledger``."""
+def chunks(path: UPath, keys_of: Callable[[pa.Table], Keys]) -> Iterator[Chunk]:
+    """The conversions in the file at ``path``, with the keys that ``keys_of`` gives for them."""
     for conversions in row_groups(path):
         fingerprints, times = versions(conversions)
-        yield Chunk(
-            keys=keys_of(ledger, conversions), fingerprints=fingerprints, times=times, render=_renderer(conversions)
-        )
+        yield Chunk(keys=keys_of(conversions), fingerprints=fingerprints, times=times, render=_renderer(conversions))
 
 
 def row_groups(path: UPath, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -45,6 +44,37 @@ def versions(conversions: pa.Table) -> tuple[NDArray[np.uint64], NDArray[np.int6
 def keys_of(ledger: KeepsKeys, conversions: pa.Table) -> Keys:
     """The key of each conversion."""
     return ledger.keys(conversions["event_id"].to_pylist(), conversions["conversion_id"].to_pylist())
+
+
+class KeptKeys:
+    """Keys in ``ledger`` that are computed once, though a run reads its conversions again to tell what became of them.
+
+    A key is 16 bytes, and the longest part of reading conversions without their identifiers. Kept ones are found by a
+    digest of the ids that they are the keys of: in the meantime another file may have taken the place of the first.
+    """
+
+    def __init__(self, ledger: KeepsKeys) -> None:
+        self._ledger = ledger
+        self._kept: dict[bytes, Keys] = {}
+
+    def keep(self, conversions: pa.Table) -> Keys:
+        """The key of each conversion, to be kept for whoever takes them."""
+        digest = _digest(conversions)
+        if digest not in self._kept:
+            self._kept[digest] = keys_of(self._ledger, conversions)
+        return self._kept[digest]
+
+    def take(self, conversions: pa.Table) -> Keys:
+        """The key of each conversion, which are not kept any longer."""
+        kept = self._kept.pop(_digest(conversions), None)
+        return keys_of(self._ledger, conversions) if kept is None else kept
+
+
+def _digest(conversions: pa.Table) -> bytes:
+    digest = sha256()
+    for batch in conversions.select(["event_id", "conversion_id"]).to_batches():
+        digest.update(batch.serialize())
+    return digest.digest()
 
 
 def _renderer(conversions: pa.Table) -> Callable[[NDArray[np.intp]], Events]:

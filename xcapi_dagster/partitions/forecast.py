@@ -5,6 +5,7 @@ import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.delivery.view import LedgerView
 from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.partitions import Partition
-from xcapi_dagster.partitions.chunks import chunks
+from xcapi_dagster.partitions.chunks import chunks, keys_of
 from xcapi_dagster.partitions.prepare import prepare_partition
 from xcapi_dagster.warehouse import Warehouse
 
@@ -88,7 +89,7 @@ def forecast(partition: Partition, warehouse: Warehouse, rules: Rules, terms: Te
         outputs = Outputs(UPath(folder), "forecast")
         prepared = prepare_partition(partition, warehouse, rules, outputs, Forgotten.known_to(terms.ledger))
         tally = _Tally(terms)
-        for chunk in chunks(outputs.path("conversions", partition.key), terms.ledger):
+        for chunk in chunks(outputs.path("conversions", partition.key), partial(keys_of, terms.ledger)):
             tally.add(chunk)
     tally.counts.update({name: getattr(prepared, name) for name in ("read", "invalid", "suppressed", "duplicate")})
     return Forecast(partition=partition.key, first_conversion=tally.first, **tally.counts)

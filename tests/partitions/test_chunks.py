@@ -1,0 +1,56 @@
+"""The keys of conversions that are read more than once."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pytest
+
+from xcapi_dagster.delivery.keys import Keys, conversion_keys
+from xcapi_dagster.partitions.chunks import KeptKeys
+
+
+class Counting:
+    """Keys of a ledger that counts how many it made."""
+
+    made = 0
+
+    def keys(self, event_ids: Sequence[str], conversion_ids: Sequence[str]) -> Keys:
+        """The keys."""
+        self.made += len(event_ids)
+        return conversion_keys(bytes(16), "scope", event_ids, conversion_ids)
+
+
+def conversions(*ids: str, event: str = "o87ne") -> pa.Table:
+    return pa.table({"value": range(len(ids)), "event_id": [event] * len(ids), "conversion_id": ids})
+
+
+def test_keys_are_made_once_for_two_passes() -> None:
+    """Each pass may read other columns; who takes keys leaves none behind."""
+    ledger = Counting()
+    kept, orders = KeptKeys(ledger), conversions("A-1", "A-2")
+    first = kept.keep(orders)
+    assert first.tolist() == ledger.keys(["o87ne"] * 2, ["A-1", "A-2"]).tolist()
+    ledger.made = 0
+    assert kept.keep(orders).tolist() == kept.take(orders.drop_columns("value")).tolist() == first.tolist()
+    assert ledger.made == 0
+    assert kept.take(orders).tolist() == first.tolist()
+    assert ledger.made == 2
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        conversions("A-1", "B-2"),
+        conversions("A-2", "A-1"),
+        conversions("A-", "1A-2"),
+        conversions("A-1"),
+        conversions("A-1", "A-2", event="o87nf"),
+    ],
+)
+def test_other_conversions_have_other_keys(others: pa.Table) -> None:
+    """Whatever was kept before: their file may have taken the place of the one that was sent."""
+    ledger = Counting()
+    kept = KeptKeys(ledger)
+    kept.keep(conversions("A-1", "A-2"))
+    expected = ledger.keys(others["event_id"].to_pylist(), others["conversion_id"].to_pylist())
+    assert kept.take(others).tolist() == expected.tolist()
