@@ -1,6 +1,5 @@
 """Conversions as the JSON that X takes, written column by column: a request's body is a slice of one text."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +31,12 @@ class Events:
             positions = slice(None)
         if isinstance(positions, slice):
             first, last, _ = positions.indices(len(self))
-            parts: Iterable[memoryview] = [self.text[self.ends[first] : self.ends[max(first, last)]]]
+            parts = [self.text[self.ends[first] : self.ends[max(first, last)]]]
         else:
             parts = [self.text[self.ends[each] : self.ends[each + 1]] for each in positions]
-        return _HEAD + b"".join(parts).removesuffix(b",") + _TAIL
+        if parts:
+            parts[-1] = parts[-1][:-1]  # no comma follows the last
+        return b"".join([_HEAD, *parts, _TAIL])
 
     def text_of(self, position: int) -> bytes:
         """The JSON of one conversion."""
