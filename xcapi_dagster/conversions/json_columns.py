@@ -29,7 +29,7 @@ def given(before: str, texts: pa.Array, after: str) -> Parts:
 
 def joined(*parts: str | pa.Array) -> pa.Array:
     """One text in each row, of what there is in it."""
-    return pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="")
+    return pc.binary_join_element_wise(*_merged(parts), "", null_handling="replace", null_replacement="")
 
 
 def escaped(texts: pa.Array) -> pa.Array:
@@ -65,6 +65,17 @@ def arrays(values: pa.Array, counts: npt.NDArray[np.int64]) -> pa.Array:
     ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     lists = pa.ListArray.from_arrays(pa.array(ends), values)
     return pc.binary_join_element_wise("[", pc.binary_join(lists, ","), "]", "")
+
+
+def _merged(parts: Sequence[str | pa.Array]) -> list[str | pa.Array]:
+    """The parts, neighbours that are the same in all rows as one: in every row each part takes its time."""
+    merged: list[str | pa.Array] = []
+    for part in parts:
+        if merged and isinstance(part, str) and isinstance(merged[-1], str):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return merged
 
 
 def _is_special(texts: pa.Array) -> pa.Array:
