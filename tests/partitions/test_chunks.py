@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from xcapi_dagster.delivery.keys import Keys, conversion_keys
-from xcapi_dagster.partitions.chunks import KeptKeys
+from xcapi_dagster.partitions.chunks import KeptKeys, keys_of
 
 
 class Counting:
@@ -54,3 +54,12 @@ def test_other_conversions_have_other_keys(others: pa.Table) -> None:
     kept.keep(conversions("A-1", "A-2"))
     expected = ledger.keys(others["event_id"].to_pylist(), others["conversion_id"].to_pylist())
     assert kept.take(others).tolist() == expected.tolist()
+
+
+def test_keys_of_several_events() -> None:
+    """Each conversion has the key of its own event, in chunks or not, and no conversions have none."""
+    ledger = Counting()
+    orders = pa.concat_tables([conversions("A-1", event=event) for event in ("o87ne", "tw-o8z6j-o87ne", "o87nf")] * 2)
+    expected = ledger.keys(["o87ne", "o87ne", "o87nf"] * 2, ["A-1"] * 6).tolist()
+    assert keys_of(ledger, orders).tolist() == keys_of(ledger, orders.combine_chunks()).tolist() == expected
+    assert len(keys_of(ledger, orders.slice(0, 0))) == 0

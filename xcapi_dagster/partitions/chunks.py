@@ -43,7 +43,7 @@ def versions(conversions: pa.Table) -> tuple[NDArray[np.uint64], NDArray[np.int6
 
 def keys_of(ledger: KeepsKeys, conversions: pa.Table) -> Keys:
     """The key of each conversion."""
-    return ledger.keys(conversions["event_id"].to_pylist(), conversions["conversion_id"].to_pylist())
+    return ledger.keys(_shared(conversions["event_id"]), conversions["conversion_id"].to_pylist())
 
 
 class KeptKeys:
@@ -68,6 +68,13 @@ class KeptKeys:
         """The key of each conversion, which are not kept any longer."""
         kept = self._kept.pop(_digest(conversions), None)
         return keys_of(self._ledger, conversions) if kept is None else kept
+
+
+def _shared(texts: pa.ChunkedArray) -> list[str]:
+    """The texts, those that are equal as one object, which is made and hashed once: one event has most conversions."""
+    encoded = texts.combine_chunks().dictionary_encode()
+    shared: list[str] = np.array(encoded.dictionary.to_pylist(), object)[encoded.indices.to_numpy()].tolist()
+    return shared
 
 
 def _digest(conversions: pa.Table) -> bytes:
