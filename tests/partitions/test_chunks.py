@@ -1,12 +1,20 @@
-"""The keys of conversions that are read more than once."""
+"""Conversions as they are read for delivery, and their keys when they are read again."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from upath import UPath
 
+from xcapi_dagster.conversions.payload import to_events
+from xcapi_dagster.conversions.schema import CONVERSIONS
 from xcapi_dagster.delivery.keys import Keys, conversion_keys
-from xcapi_dagster.partitions.chunks import KeptKeys, keys_of
+from xcapi_dagster.partitions.chunks import KeptKeys, chunks, keys_of
 
 
 class Counting:
@@ -63,3 +71,17 @@ def test_keys_of_several_events() -> None:
     expected = ledger.keys(["o87ne", "o87ne", "o87nf"] * 2, ["A-1"] * 6).tolist()
     assert keys_of(ledger, orders).tolist() == keys_of(ledger, orders.combine_chunks()).tolist() == expected
     assert len(keys_of(ledger, orders.slice(0, 0))) == 0
+
+
+def test_files_of_earlier_versions(tmp_path: Path) -> None:
+    """They have no pages; what is not sent of a file makes no difference."""
+    row = {"row": 7, "order_id": "A", "conversion_id": "A-1", "event_id": "o87ne", "twclid": "x", "fingerprint": 5}
+    times = {"conversion_time": datetime(2026, 9, 21, tzinfo=UTC)}
+    now = pa.Table.from_pylist([row | times], schema=CONVERSIONS)
+    texts = []
+    for name, table in (("earlier", now.drop_columns("event_source_url")), ("now", now)):
+        pq.write_table(table, tmp_path / name)
+        (chunk,) = chunks(UPath(tmp_path / name), partial(keys_of, Counting()))
+        assert (chunk.fingerprints.tolist(), len(chunk.keys)) == ([5], 1)
+        texts.append(chunk.render(np.array([0])).body())
+    assert texts == [to_events(now).body()] * 2

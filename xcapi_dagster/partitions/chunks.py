@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from xcapi_dagster.conversions.payload import Events, to_events
+from xcapi_dagster.conversions.schema import CONVERSIONS
 from xcapi_dagster.delivery.batch import Chunk
 from xcapi_dagster.delivery.keys import Keys
 from xcapi_dagster.outputs import parquet_file
+
+_READ = [name for name in CONVERSIONS.names if name not in ("row", "order_id")]  # what is sent, and the fingerprint
 
 
 class KeepsKeys(Protocol):
@@ -24,7 +27,7 @@ class KeepsKeys(Protocol):
 
 def chunks(path: UPath, keys_of: Callable[[pa.Table], Keys]) -> Iterator[Chunk]:
     """The conversions in the file at ``path``, with the keys that ``keys_of`` gives for them."""
-    for conversions in row_groups(path):
+    for conversions in row_groups(path, _READ):
         fingerprints, times = versions(conversions)
         yield Chunk(keys=keys_of(conversions), fingerprints=fingerprints, times=times, render=_renderer(conversions))
 

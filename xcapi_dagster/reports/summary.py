@@ -84,7 +84,8 @@ class SummaryTally:
         """
         for state, worth in worth_by(orders["state"], orders["value"], orders["currency"]).items():
             self._states[state] = self._states.get(state, Worth()) + worth
-        self._add_reasons(report, about)
+        if len(report):  # where X accepted everything there is none
+            self._add_reasons(report, about)
         times = results.select(["first_sent_at", "conversion_time"])
         sent = times.filter(times["first_sent_at"].is_valid())
         ages = pc.subtract(sent["first_sent_at"].cast(pa.int64()), sent["conversion_time"].cast(pa.int64()))
