@@ -1,4 +1,4 @@
-"""JSON written column by column: members of objects, null where there is no value, then objects and arrays of them.
+"""JSON written column by column: members of objects, null where there is no value, and texts joined of parts.
 
 Of long texts each pass costs more than the parts that a text is joined of: those are `given`, and joined at once.
 """
@@ -50,21 +50,6 @@ def plain_member(name: str, texts: pa.Array) -> pa.Array:
 def json_member(name: str, texts: pa.Array) -> pa.Array:
     """`"name":text` for each text, which is JSON."""
     return pc.binary_join_element_wise(f'"{name}":', texts, "")
-
-
-def objects(members: Sequence[pa.Array]) -> pa.Array:
-    """An object in each row, of the members that are not null there; every row must have one.
-
-    The kernel leaves out rows without any, and all rows after them would move up.
-    """
-    return pc.binary_join_element_wise("{", pc.binary_join_element_wise(*members, ",", null_handling="skip"), "}", "")
-
-
-def arrays(values: pa.Array, counts: npt.NDArray[np.int64]) -> pa.Array:
-    """An array for each count, of that many of the next ``values``."""
-    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    lists = pa.ListArray.from_arrays(pa.array(ends), values)
-    return pc.binary_join_element_wise("[", pc.binary_join(lists, ","), "]", "")
 
 
 def _merged(parts: Sequence[str | pa.Array]) -> list[str | pa.Array]:
