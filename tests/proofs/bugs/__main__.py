@@ -16,6 +16,9 @@ from tests.proofs.bugs.table import BUGS
 def main(arguments: Sequence[str]) -> int:
     """Plant the chosen bugs; returns the exit status."""
     chosen = [bug for bug in BUGS if not arguments or any(part in bug.name for part in arguments)]
+    if not chosen:
+        sys.stdout.write("No bug has that in its name\n")
+        return 1
     with planted() as folder:
         if failing := untouched(folder, chosen):
             sys.stdout.write(f"Without any bug these fail already: {failing}\n")
