@@ -109,6 +109,15 @@ def test_every_kind_of_story(sync: Run, sql: Sql, explain: Any, xcapi: Callable[
     assert "@example.com" not in json.dumps(told)
     assert not re.search("[0-9a-f]{64}", json.dumps(told))
 
+    sql("DELETE FROM orders WHERE order_id IN ('order-0', 'order-3')")
+    sync("--partition", "2026-11-01")
+    (vanished,) = explain("order-0")
+    assert (vanished["partition"], vanished["state"], vanished["debug_id"]) == ("2026-11-01", "accepted", None)
+    assert vanished["ledger"]["request_id"] == told[0]["request_id"]
+    assert "never sent again; no file tells of it" in vanished["next_run"]
+    assert "accepted" in xcapi("explain", "order-0").stdout
+    assert explain("order-3") == []
+
     unknown = xcapi("explain", HOSTILE)
     assert unknown.exit_code == 1
     assert "was in no partition that was synced" in unknown.stdout

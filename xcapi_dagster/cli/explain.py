@@ -23,7 +23,8 @@ _LONGEST = 200  # characters of what somebody else wrote
 def explain(order_id: str, instance: ChosenInstance, *, as_json: bool) -> None:
     """Tell the whole story of one order: where it was seen, what was found, what X said, what comes next.
 
-    Exit status 0: some file tells of it; 1: none does, it was in no partition that was synced, or is forgotten.
+    Exit status 0: some file or the ledger tells of it; 1: nothing does, it was in no partition that was synced, or is
+    forgotten.
     """
     settings = instance.settings()
     policy = resources.terms_of(settings, is_history=False).policy
@@ -31,7 +32,8 @@ def explain(order_id: str, instance: ChosenInstance, *, as_json: bool) -> None:
     if not order_id:
         raise click.UsageError("give the id of an order")
     ledger = resources.ledger_view_of(settings)
-    found = story_of(order_id, resources.outputs_of(settings), ledger, policy, datetime.now(UTC).timestamp())
+    now, outputs = datetime.now(UTC).timestamp(), resources.outputs_of(settings)
+    found = story_of(order_id, outputs, ledger, policy, now, settings.event_id)
     if as_json:
         click.echo(json.dumps([_as_json(each) for each in found], indent=2, default=str))
     elif found:

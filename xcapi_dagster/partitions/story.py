@@ -4,10 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from xcapi_dagster.conversions.reasons import REASONS
-from xcapi_dagster.delivery.keys import Keys
+from xcapi_dagster.delivery.keys import Fingerprints, Keys
 from xcapi_dagster.delivery.standing import Policy, Standing, standings
 from xcapi_dagster.delivery.view import LedgerView
 from xcapi_dagster.outputs import Outputs
@@ -36,6 +35,7 @@ _NEXT = {
     Standing.FORGOTTEN: "nothing: somebody asked that it be forgotten",
 }
 _JUDGED_ANEW = "it is judged anew"
+_ELSEWHERE_NOW = "; no file tells of it any more: its partition was synced without it since, or the files are gone"
 _NEXT_OF_UNSENT = {
     "invalid": f"{_JUDGED_ANEW}: mend in the warehouse what is named first",
     "suppressed": f"{_JUDGED_ANEW}: without consent it stays unsent",
@@ -58,16 +58,21 @@ class Sighting(NamedTuple):
         return str(self.result["state"])
 
 
-def story_of(order_id: str, outputs: Outputs, ledger: LedgerView, policy: Policy, now: float) -> list[Sighting]:
-    """Every sighting of the order, in the order of the partitions; none when no file tells of it.
+def story_of(
+    order_id: str, outputs: Outputs, ledger: LedgerView, policy: Policy, now: float, event_id: str
+) -> list[Sighting]:
+    """Every sighting of the order, in the order of the partitions.
 
-    Only the columns of ids are read where the order is not. ``now`` is in seconds since 1970.
+    When no file tells of it, what the ledger knows of it as a conversion of the default event ``event_id`` that had
+    the order's id; none when that is nothing. Only the columns of ids are read where the order is not. ``now`` is in
+    seconds since 1970.
     """
     partitions = outputs.partitions("rejection_report")
     with ThreadPoolExecutor(_READERS) as pool:
         found = list(pool.map(lambda partition: _sightings(order_id, partition, outputs), partitions))
     teller = _Teller(order_id, outputs, ledger, policy, now)
-    return [teller.told(partition, *each) for partition, some in zip(partitions, found, strict=True) for each in some]
+    told = [teller.told(partition, *each) for partition, some in zip(partitions, found, strict=True) for each in some]
+    return told or teller.remembered(event_id)
 
 
 def _sightings(order_id: str, partition: str, outputs: Outputs) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
@@ -113,13 +118,27 @@ class _Teller:
         unsent = _NEXT_OF_UNSENT.get(result["state"])
         return Sighting(partition, result, reasons, known, unsent or self._next(partition, keys, result))
 
+    def remembered(self, event_id: str) -> list[Sighting]:
+        """What the ledger alone knows of the order, unless it was to forget it."""
+        keys = self._ledger.keys([event_id], [self._order_id])
+        known = self._remembered(keys)
+        if known is None or known["state"] == "forgotten":
+            return []
+        ids = {"conversion_id": self._order_id, "event_id": event_id, "state": known["state"]}
+        standing = self._standing(keys, self._ledger.memory.look_up(keys).fingerprints, self._now)
+        return [
+            Sighting(known["partition"], dict.fromkeys(_OF_RESULT) | ids, [], known, _NEXT[standing] + _ELSEWHERE_NOW)
+        ]
+
     def _next(self, partition: str, keys: Keys, result: dict[str, Any]) -> str:
         rows = rows_of(self._outputs, "conversions", partition, self._order_id)
         sent = self._ledger.memory.look_up(keys).fingerprints
         fingerprints = np.array([rows[0]["fingerprint"]], np.uint64) if rows else sent
-        times = pa.array([result["conversion_time"]], pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy()
-        standing = standings(self._ledger.memory, keys, fingerprints, times, self._policy, self._now).standing[0]
-        return _NEXT[Standing(standing)]
+        return _NEXT[self._standing(keys, fingerprints, result["conversion_time"].timestamp())]
+
+    def _standing(self, keys: Keys, fingerprints: Fingerprints, time: float) -> Standing:
+        times = np.array([time * 1000], np.int64)
+        return Standing(standings(self._ledger.memory, keys, fingerprints, times, self._policy, self._now).standing[0])
 
     def _remembered(self, keys: Keys) -> dict[str, Any] | None:
         known = self._ledger.memory.look_up(keys)
@@ -127,9 +146,9 @@ class _Teller:
         ruling = known.verdicts.get(0)
         if ruling:
             told = self._ledger.memory.requests.get(ruling.request_id)
+            of_request = ("partition", "decided_by", "first_sent_at")
             return {"state": ruling.state, "request_id": ruling.request_id, "reason_code": ruling.reason_code} | {
-                "decided_by": told.decided_by if told else None,
-                "first_sent_at": told.first_sent_at if told else None,
+                name: getattr(told, name, None) for name in of_request
             }
         if request is None:
             return None
