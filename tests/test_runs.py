@@ -83,7 +83,7 @@ def test_a_module_that_is_not_there_is_named(write: Write) -> None:
 @pytest.mark.parametrize(
     ("first", "last", "told"),
     [
-        ("2026-10-19", "2026-10-20", "'2026-10-19' is no partition of shop: they run from 2026-10-20"),
+        ("2026-10-19", "2026-10-20", "'2026-10-19' is no partition of shop: those that have ended run from 2026-10-20"),
         ("2026-10-20", "yesterday", "'yesterday' is no partition"),
         ("2026-10-22", "2026-10-20", "--from 2026-10-22 is after --to 2026-10-20"),
     ],

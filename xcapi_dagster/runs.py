@@ -92,7 +92,11 @@ class Project:
         existing = self._partitions.get_partition_keys() if self._partitions else []
         for key in (first, last):
             if key not in existing:
-                known = f"they run from {existing[0]} to {existing[-1]}" if existing else "there is none yet"
+                known = (
+                    f"those that have ended run from {existing[0]} to {existing[-1]}"
+                    if existing
+                    else "there is none yet"
+                )
                 raise ConfigurationError(
                     f"{key[:40]!r} is no partition of {self._name}: {known}; XCAPI_START_DATE sets the first"
                 )

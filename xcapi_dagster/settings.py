@@ -9,6 +9,7 @@ be those that `xcapi auth login` keeps in the home folder.
 import re
 from collections.abc import Mapping
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -64,6 +65,7 @@ VARIABLES: Mapping[str, str] = {
     "access_token_secret": "X_ADS_ACCESS_TOKEN_SECRET",
     "pixel_token": "X_ADS_PIXEL_TOKEN",
 }
+_ALIKE = 0.85  # of the letters: a typing error
 SECRETS = frozenset({*OAUTH_FIELDS, "pixel_token"})
 
 FIRST_DAY = date(2026, 10, 20)  # of sample_data, and of the partitions unless a start date is set
@@ -227,6 +229,14 @@ def missing_oauth(values: Mapping[str, Any]) -> list[str]:
     token = f": {VARIABLES['pixel_token']} can only send conversions" if len(missing) == len(OAUTH_FIELDS) else ""
     reason = f"X tells about an ads account and its event tags only with OAuth 1.0a{token}"
     return [f"{reason}; set {', '.join(missing)}, or sign in with `xcapi auth login`"]
+
+
+def misspelled(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that look like one of ours and are none, each with the one that was probably meant."""
+    known = list(VARIABLES.values())
+    ours = [name for name in environ if name.startswith(("XCAPI_", "X_ADS_")) and name not in known]
+    found = {name: get_close_matches(name, known, n=1, cutoff=_ALIKE) for name in ours}
+    return {name: meant[0] for name, meant in found.items() if meant and meant[0] not in environ}
 
 
 def _with_places(values: dict[str, Any]) -> dict[str, Any]:

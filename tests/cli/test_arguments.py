@@ -39,3 +39,12 @@ def test_a_dagster_home_that_cannot_be_made_is_named(instance: Instance, monkeyp
     monkeypatch.setenv("DAGSTER_HOME", str(blocked / "dagster"))
     with pytest.raises(ConfigurationError, match=r"^DAGSTER_HOME: .* cannot be made \(Not a directory\)$"):
         dagster_instance(instance.settings)
+
+
+def test_a_setting_with_a_typing_error_is_named(xcapi: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy that is not read would be another policy; variables of other programs are nobody's business."""
+    monkeypatch.setenv("XCAPI_ON_UNKOWN", "hold")
+    monkeypatch.setenv("XCAPI_SOMETHING_ELSE", "1")
+    told = xcapi("ledger", "status").stderr.splitlines(keepends=True)
+    assert "SOMETHING_ELSE" not in "".join(told)
+    assert told[0] == "xcapi: XCAPI_ON_UNKOWN is no setting and is not read: did you mean XCAPI_ON_UNKNOWN?\n"

@@ -23,11 +23,13 @@ def test_it_asks_first(instance: Instance, xcapi: Xcapi) -> None:
         assert asked.exit_code == 1
         assert "2026-11-20: 1 in upload_results" in asked.output
         assert "X has accepted it" in asked.output
-        assert len(json.loads(xcapi("explain", "A-1", "--json").stdout)) == 0  # no report tells of it
+        (told,) = json.loads(xcapi("explain", "A-1", "--json").stdout)
+        assert told["state"] == "accepted"
         assert "forgotten" not in xcapi("explain", "A-1").stdout
     done = CliRunner().invoke(main, ["forget", "A-1"], input="y\n")
     assert done.exit_code == 0, done.output
     assert "It is forgotten" in done.output
+    assert xcapi("explain", "A-1").stdout.startswith("It was forgotten on 20")
     outputs = resources.outputs_of(instance.settings)
     assert b"A-1" not in outputs.path("upload_results", "2026-11-20").read_bytes()
     assert instance.state_of("A-1") == instance.state_of("A-2") == "accepted"

@@ -122,6 +122,43 @@ def test_json_text(text: str | None, expected: Any) -> None:
     assert contents(pa.array([text, None], pa.string())) == [expected, None]
 
 
+@pytest.mark.parametrize("field", ["content_id", "content_name", "content_price", "num_items"])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (pa.list_(pa.string()), ["x"]),
+        (pa.large_list(pa.string()), ["x"]),
+        (pa.list_(pa.string(), 1), ["x"]),
+        (pa.list_view(pa.string()), ["x"]),
+        (pa.struct([("a", pa.string())]), {"a": "x"}),
+        (pa.struct([]), {}),
+        (pa.map_(pa.string(), pa.string()), [("a", "x")]),
+        (pa.dense_union([pa.field("a", pa.string())]), None),
+    ],
+)
+def test_a_field_of_any_type_spoils_no_more_than_its_order(field: str, kind: pa.DataType, value: object) -> None:
+    """Where it is null it says nothing, elsewhere its order's items cannot be sent; nothing is raised."""
+    if isinstance(kind, pa.UnionType):
+        fields = pa.UnionArray.from_dense(
+            pa.array([0, 0], pa.int8()), pa.array([0, 1], pa.int32()), [pa.array(["x", "y"])]
+        )
+    else:
+        fields = pa.array([value, None], kind)
+    items = pa.StructArray.from_arrays([pa.array(["1", "2"]), fields], ["content_type", field])
+    found = contents(pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), items))
+    assert found[0] == "invalid"
+    assert found[1] in ("invalid", [{"content_type": "2"}])
+
+
+@pytest.mark.parametrize("kind", [pa.decimal32(5, 2), pa.decimal64(9, 2), pa.decimal256(40, 2)])
+def test_decimals_of_any_width_are_prices(kind: pa.DataType) -> None:
+    """As DuckDB and others give them."""
+    item = pa.struct([("content_price", kind), ("num_items", kind)])
+    assert contents(
+        pa.array([[{"content_price": Decimal("12.25"), "num_items": Decimal("2.00")}]], pa.list_(item))
+    ) == [[{"content_price": "12.25", "num_items": 2}]]
+
+
 def test_other_types_are_invalid() -> None:
     """A list of texts, a map, a number: invalid where there is something, nothing where there is not."""
     columns = [

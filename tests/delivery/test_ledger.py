@@ -359,6 +359,26 @@ def test_a_late_answer_that_is_not_certain_leaves_it_unknown(
     assert [state_of(each, "a") for each in (slow, other, later)] == ["unknown"] * 3
 
 
+@pytest.mark.parametrize("state", ["accepted", "held"])
+def test_a_late_answer_is_seen_by_the_claim_that_would_send_again(
+    state: RequestState, ledger_url: str, open_ledger: OpenLedger, query: Query
+) -> None:
+    """Given up as unknown, looked up to be sent once more, answered before that is claimed: nothing is left to send."""
+    slow = open_ledger(ledger_url, "slow")
+    given_up = claim(slow, "a", "b")
+    query(ledger_url, "UPDATE owner SET lease_until = 0")
+    other = open_ledger(ledger_url, "other")
+    keys = keys_of(other, "a", "b", "c")
+    known = other.memory.look_up(keys)
+    parent = other.memory.requests[given_up.request.id]
+    assert parent.state == "unknown"
+    settle(slow, given_up, state, "a", "b")
+    resent = {"parent": parent, "share": 1.0, "moment": known.moment}
+    leave = other.claim("2026-09-21", keys, fingerprints_of(keys), known.heard, **resent)
+    assert isinstance(leave, Claim)
+    assert leave.kept.tolist() == [2]
+
+
 def test_a_late_answer_does_not_hide_a_later_request(ledger_url: str, open_ledger: OpenLedger, query: Query) -> None:
     """When the resent request was accepted, a late acceptance of the first changes nothing for anybody."""
     slow = open_ledger(ledger_url, "slow")
@@ -531,7 +551,8 @@ def test_following_along_is_the_same_as_starting_anew(steps: list[Step]) -> None
         with runs[0], runs[1]:
             for run, state, names in steps:
                 runs[run].refresh()
-                is_free = [name for name in sorted(names) if state_of(runs[run], name) != "in_flight"]
+                taken = ("in_flight", "accepted", "held")
+                is_free = [name for name in sorted(names) if state_of(runs[run], name) not in taken]
                 if is_free:
                     claimed = claim(runs[run], *is_free)
                     if state != "in_flight":

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from xcapi_dagster.settings import Settings, from_environment
+from xcapi_dagster.settings import Settings, from_environment, misspelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class ChosenInstance:
     def settings(self) -> Settings:
         """Its settings: as the module has them, else as the environment says. Raises ConfigurationError."""
         if self.module is None:
+            for name, meant in misspelled(os.environ).items():
+                click.echo(f"xcapi: {name} is no setting and is not read: did you mean {meant}?", err=True)
             return from_environment(os.environ, name=self.name)
         from xcapi_dagster.runs import Project  # noqa: PLC0415 - Dagster takes seconds to import
 

@@ -17,8 +17,9 @@ def sandbox(port: int, record: Path | None) -> None:
     try:
         serve("127.0.0.1", port, record=record, log=click.echo, ready=_tell)
     except OSError as error:
-        what = f"--record: {record}" if error.filename else f"port {port}"
-        raise ConfigurationError(f"{what} cannot be used: {error.strerror}") from None
+        what = f"--record: {record}" if error.filename else f"--port {port}"
+        mend = "" if error.filename else "; choose another, 0 takes a free one"
+        raise ConfigurationError(f"{what} cannot be used: {error.strerror}{mend}") from None
     except ValueError as error:
         raise ConfigurationError(f"--record: {error}") from None
 

@@ -37,7 +37,7 @@ def sync(
 ) -> None:
     """Send what is new in some partitions, and write down what became of each order."""
     if (key is None) == (first is None or last is None) or (key is not None and (first or last)):
-        raise click.UsageError("give --partition, or --from and --to")
+        raise click.UsageError("give either --partition, or both --from and --to")
     if reason and dry_run:
         raise click.UsageError("--reason reopens what X refused, which a --dry-run must not")
     settings = instance.settings()

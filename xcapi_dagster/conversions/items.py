@@ -81,7 +81,10 @@ def _read(items: pa.Array) -> list[_Field]:
 
 def _read_field(name: str, column: pa.Array) -> _Field:
     """The field, read once for each distinct value: the same goods again and again."""
-    encoded = column.dictionary_encode()
+    try:
+        encoded = column.dictionary_encode()
+    except pa.ArrowNotImplementedError:  # lists, structs and the like, which no usual item has there
+        return _read_values(name, column)
     member, *masks = _read_values(name, encoded.dictionary)
     return _Field(member.take(encoded.indices), *(_of_items(mask, encoded.indices) for mask in masks))
 

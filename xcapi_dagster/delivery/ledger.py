@@ -134,7 +134,7 @@ class Ledger:
         """Leave to send these conversions in one request, or how long to wait for it.
 
         Kept are the conversions of which nothing new was heard: what was ``known``, at that ``moment`` of the memory,
-        is still so. None is when
+        is still so. None is that X accepted, that an operator must decide about or that is forgotten, or when
         ``parent`` was first sent too long ago, unless that does not matter. When none is kept, nothing was written.
         Raises DeliveryHaltedError when the lease was lost.
         """
@@ -162,9 +162,14 @@ class Ledger:
         return self._database.grouped(work)
 
     def _unchanged(self, keys: Keys, known: NDArray[np.uint32], moment: int) -> NDArray[np.intp]:
+        """Which of these conversions are as they were ``known`` at that ``moment``.
+
+        A request given up for unknown may have been answered since: it is the same, and tells something else.
+        """
         if not self.memory.has_news(keys, moment):
             return np.arange(len(keys))
-        return np.flatnonzero(self.memory.look_up(keys).heard == known)
+        heard = self.memory.look_up(keys).heard
+        return np.flatnonzero((heard == known) & ~self.memory.are(heard, "accepted", "held", "forgotten"))
 
     def settle(self, claimed: Request, keys: Keys, fingerprints: Fingerprints, settlement: Settlement) -> None:
         """Record what became of a request; from here on the ledger answers for its conversions.
@@ -194,7 +199,8 @@ class Ledger:
         overruled = 0
         with self._database.transaction() as connection:
             self._catch_up(connection)
-            is_still_so = self.memory.look_up(doubtful.keys).heard == doubtful.requests
+            heard = self.memory.look_up(doubtful.keys).heard
+            is_still_so = (heard == doubtful.requests) & ~self.memory.are(heard, "accepted")
             for request_id in np.unique(doubtful.requests[is_still_so]).tolist():
                 these = is_still_so & (doubtful.requests == request_id)
                 parent = self.memory.requests[request_id]

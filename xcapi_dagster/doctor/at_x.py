@@ -49,7 +49,7 @@ def examine(settings: Settings, clock: Callable[[], float]) -> Iterator[Finding]
         oauth = resources.oauth_of(settings)
         connection = Connection(url, oauth or _Nobody(), timeout=resources.PATIENCE_WITH_QUESTIONS, clock=clock)
         asked = _ask(connection, settings)
-        yield (answers := _reachable(asked, is_known=oauth is not None))
+        yield (answers := _reachable(asked, url, is_known=oauth is not None))
         if answers.status == "broken":
             yield from not_checked(CHECKS[2:], "X comes first")
             return
@@ -91,7 +91,7 @@ def _credentials(settings: Settings) -> Finding:
     return Finding("credentials", "ok", "a pixel token, well-formed; X tells only when it is used whether it is right")
 
 
-def _reachable(answer: Answer, *, is_known: bool) -> Finding:
+def _reachable(answer: Answer, url: str, *, is_known: bool) -> Finding:
     if answer.status is None:
         mend = "check the network, the proxy and X_ADS_API_URL"
         return Finding("X", "broken", answer.reason, mend, may_pass=True)
@@ -101,7 +101,7 @@ def _reachable(answer: Answer, *, is_known: bool) -> Finding:
         return Finding("X", "broken", answer.reason, "try again later", may_pass=True)
     if 300 <= answer.status < 400:
         return Finding("X", "broken", answer.reason, "correct X_ADS_API_URL")
-    return Finding("X", "ok", "answers" if is_known else "answers, though to nobody in particular")
+    return Finding("X", "ok", f"answers at {url}" if is_known else f"answers at {url}, though to nobody in particular")
 
 
 def _clock(answer: Answer, now: float) -> Finding:

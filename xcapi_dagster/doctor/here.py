@@ -50,7 +50,9 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
         yield from not_checked(_OF_WAREHOUSE, "the warehouse comes first")
         return
     warehouse = resources.warehouse_unchecked(settings)
-    columns = list(guarded("columns", "rename columns in the query", lambda: _columns(settings, warehouse)))
+    columns = list(
+        guarded("columns", "change the query, or the setting that is named", lambda: _columns(settings, warehouse))
+    )
     yield from columns
     if columns[-1].status == "broken":
         yield from not_checked(_OF_WAREHOUSE[1:], "the columns come first")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xcapi_dagster.conversions.reasons import REASONS
+from xcapi_dagster.delivery.forgotten import tombstone_of
 from xcapi_dagster.delivery.keys import Fingerprints, Keys
 from xcapi_dagster.delivery.standing import Policy, Standing, standings
 from xcapi_dagster.delivery.view import LedgerView
@@ -122,7 +123,7 @@ class _Teller:
         """What the ledger alone knows of the order, unless it was to forget it."""
         keys = self._ledger.keys([event_id], [self._order_id])
         known = self._remembered(keys)
-        if known is None or known["state"] == "forgotten":
+        if known is None or tombstone_of(self._ledger, self._order_id):
             return []
         ids = {"conversion_id": self._order_id, "event_id": event_id, "state": known["state"]}
         standing = self._standing(keys, self._ledger.memory.look_up(keys).fingerprints, self._now)

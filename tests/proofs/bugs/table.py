@@ -82,6 +82,14 @@ BUGS = (
         (STORY + "two_runs_at_once", LEDGER + "a_claim_leaves_out_what_another_run_took"),
     ),
     Bug(
+        "a late answer to a request that was given up is not seen by a claim",
+        (3, 8),
+        "delivery/ledger.py",
+        ' & ~self.memory.are(heard, "accepted", "held", "forgotten"))',
+        ")",
+        (LEDGER + "a_late_answer_is_seen_by_the_claim_that_would_send_again",),
+    ),
+    Bug(
         "what another run did is no news",
         (3, 4),
         "delivery/memory.py",
@@ -389,8 +397,8 @@ BUGS = (
         "an operator's word counts for what was heard after it",
         (4, 8),
         "delivery/ledger.py",
-        "is_still_so = self.memory.look_up(doubtful.keys).heard == doubtful.requests",
-        "is_still_so = doubtful.requests > 0",
+        "is_still_so = (heard == doubtful.requests) & ~",
+        "is_still_so = (doubtful.requests > 0) & ~",
         ("tests/delivery/test_doubt.py::test_what_another_run_accepted_meanwhile_is_not_held",),
     ),
 )
