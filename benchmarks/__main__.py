@@ -6,9 +6,10 @@
     python -m benchmarks --keep              let the result be what later ones are compared with
 
 The receiver, the product and the script run in processes of their own on this machine. First a small number of orders
-is sent and what arrived is compared with what the script makes of them, conversion by conversion: only a right result
-is timed. CPU time of all threads counts, without the receiver's; it swings less than wall time, but a busy machine
-makes it longer too, so the machine's load is told and ratios come from runs that alternate.
+is sent and what arrived is compared with what the script makes of them, conversion by conversion, and after each timed
+run a digest of all that arrived: a result is told only when it is right. CPU time of all threads counts, without the
+receiver's; it swings less than wall time, but a busy machine makes it longer too, so the machine's load is told and
+ratios come from runs that alternate. Of orders that were kept, only a result of as many is shown.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -26,71 +27,106 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.correctness import check
+from benchmarks.correctness import check, expected_digest
 from benchmarks.orders import write_orders
 
 RESULT = Path(__file__).parent / "result.json"
+STAGES = ("start", "prepare", "upload")
 _CHECKED = 5_000
+_KEPT = 200_000  # at least: of fewer, what a process does once counts too much
 _COMPARED = 200_000  # at most: the script would take minutes for more, and costs the same for each
 
 
 def main() -> None:
     """Check, measure, tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--orders", type=int, default=200_000)
-    parser.add_argument("--growth", type=int, help="measure so many orders too")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--orders", type=positive, default=200_000)
+    parser.add_argument("--growth", type=positive, help="measure so many orders too")
+    parser.add_argument("--repeats", type=positive, default=3)
     parser.add_argument("--keep", action="store_true")
     given = parser.parse_args()
+    if given.keep and given.orders < _KEPT:
+        parser.error(f"--keep needs --orders {_KEPT} or more")
     console = Console(width=110)
     with tempfile.TemporaryDirectory(prefix="xcapi-benchmark-") as name:
         folder = Path(name)
         write_orders(folder / "few.duckdb", _CHECKED)
         console.print(check(folder / "few.duckdb", folder))
         result = measured(folder, given.orders, given.repeats, given.growth)
-    console.print(told(result, json.loads(RESULT.read_text()) if RESULT.exists() else {}))
+    kept = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    console.print(told(result, kept if kept.get("orders") == given.orders else {}))
     if given.keep:
         RESULT.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def measured(folder: Path, orders: int, repeats: int, growth: int | None) -> dict[str, float]:
-    """All figures by what they are: microseconds of CPU and bytes for each order, ratios, megabytes."""
+    """All figures by what they are: microseconds of CPU and bytes for each order, ratios, megabytes.
+
+    Raises RuntimeError when what arrives is not, conversion by conversion, what the script sends of the same orders.
+    """
     write_orders(folder / "some.duckdb", min(orders, _COMPARED))
     write_orders(folder / "orders.duckdb", orders)
     load = os.getloadavg()[0]
     pairs = [(script(folder / "some.duckdb"), product(folder / "some.duckdb")) for _ in range(repeats)]
+    compare([run["digest"] for pair in pairs for run in pair])
     whole = [product(folder / "orders.duckdb") for _ in range(repeats)]
-    figures = {f"{stage}, µs an order": median(per_order(run, stage) for run in whole) for stage in whole[0]["cpu"]}
-    figures |= {
-        "CPU, µs an order": median(per_order(run) for run in whole),
-        "orders a second, from warehouse to files": median(run["read"] / sum(run["wall"].values()) for run in whole),
-        "orders a second, from claim to settled": median(run["read"] / run["wall"]["upload"] for run in whole),
-        "peak memory, MB": max(run["peak_bytes"] for run in whole) / 2**20,
-        "script: CPU, µs an order": median(per_order(slow) for slow, _ in pairs),
-        "script: times the CPU": median(per_order(slow) / per_order(fast) for slow, fast in pairs),
-        "script: times as long": median(sum(s["wall"].values()) / sum(f["wall"].values()) for s, f in pairs),
+    compare([run["digest"] for run in whole] + [expected_digest(folder / "orders.duckdb")])
+    figures = {
         "orders": orders,
+        "of them accepted": median(run["counts"]["accepted"] for run in whole),
+        "cores": os.cpu_count() or 1,
         "load of the machine before": load,
+    }
+    figures |= {f"CPU to {stage}, µs an order": median(per_order(run, stage) for run in whole) for stage in STAGES}
+    figures |= {
+        "CPU in all, µs an order": median(per_order(run) for run in whole),
+        "orders a second, from warehouse to files": median(run["read"] / sum(run["wall"].values()) for run in whole),
+        "conversions a second, from claim to settled": median(
+            run["counts"]["accepted"] / run["wall"]["upload"] for run in whole
+        ),
+        "peak memory, MB": max(run["peak_bytes"] for run in whole) / 2**20,
+        f"the script, CPU, µs an order of {min(orders, _COMPARED):,}": median(per_order(slow) for slow, _ in pairs),
+        "the product beside it, CPU, µs an order": median(per_order(fast) for _, fast in pairs),
+        "times the CPU": median(per_order(slow) / per_order(fast) for slow, fast in pairs),
+        "times as long": median(sum(s["wall"].values()) / sum(f["wall"].values()) for s, f in pairs),
     }
     if growth:
         write_orders(folder / "many.duckdb", growth)
-        many = product(folder / "many.duckdb")
-        figures["CPU an order, times that of fewer"] = per_order(many) / figures["CPU, µs an order"]
-        figures["memory, bytes for each further order"] = (
-            many["peak_bytes"] - max(run["peak_bytes"] for run in whole)
-        ) / (growth - orders)
+        many = product(folder / "many.duckdb", is_compared=False)
+        figures[f"CPU an order of {growth:,}, times that"] = per_order(many) / figures["CPU in all, µs an order"]
+        figures["peak memory then, MB"] = many["peak_bytes"] / 2**20
+        further = many["peak_bytes"] - max(run["peak_bytes"] for run in whole)
+        figures["bytes of it for each further order"] = further / (growth - orders)
     return {name: round(figure, 2) for name, figure in figures.items()}
 
 
+def compare(digests: Sequence[int]) -> None:
+    """Raise RuntimeError unless all are the same."""
+    if len(set(digests)) > 1:
+        raise RuntimeError("the product sent other conversions than the script: nothing is timed")
+
+
 def told(result: Mapping[str, float], kept: Mapping[str, float]) -> Table:
-    """The figures as a table, beside those that were kept."""
-    table = Table(title=f"{result['orders']:,.0f} orders")
-    for heading in ("", "now", "kept"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    """The figures as a table, beside those that were kept of as many orders, and how many times those they are."""
+    table = Table()
+    for heading in ("", "now", "kept", "times"):
+        table.add_column(heading, justify="right" if heading else "left")
     for name, figure in result.items():
         before = kept.get(name)
-        table.add_row(name, f"{figure:,.2f}", "" if before is None else f"{before:,.2f}")
+        beside = ("", "") if not before else (_written(before), f"{figure / before:.2f}")
+        table.add_row(name, _written(figure), *beside)
     return table
+
+
+def _written(figure: float) -> str:
+    return f"{figure:,.0f}" if figure >= 1000 or figure == int(figure) else f"{figure:,.2f}"
+
+
+def positive(text: str) -> int:
+    """A whole number above zero; argparse names the argument of any other."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 def per_order(run: Mapping[str, Any], stage: str | None = None) -> float:
@@ -99,20 +135,26 @@ def per_order(run: Mapping[str, Any], stage: str | None = None) -> float:
     return seconds / run["read"] * 1e6
 
 
-def product(orders: Path) -> dict[str, Any]:
-    """One run of the product, in a home of its own; raises RuntimeError when it did not send everything."""
-    with tempfile.TemporaryDirectory(prefix="xcapi-benchmark-") as home, receiver() as (url, received):
-        run = json_of("benchmarks.product", str(orders), home, url)
-        counts = run["counts"]
-        if run["halted"] or counts["accepted"] != received()["conversions"] or not counts["accepted"]:
-            raise RuntimeError(f"the product did not send what it should: {counts}")
-    return run | {"read": counts["read"]}
+def product(
+    orders: Path, *options: str, receiver_options: Sequence[str] = (), is_compared: bool = True
+) -> dict[str, Any]:
+    """One run of the product, in a home of its own; raises RuntimeError when it lost orders or did not send them."""
+    with (
+        tempfile.TemporaryDirectory(prefix="xcapi-benchmark-") as home,
+        receiver(*receiver_options) as (url, received),
+    ):
+        run = json_of("benchmarks.product", str(orders), home, url, *options)
+        counts, told = run["counts"], received("digest" if is_compared else "count")
+    became = sum(count for state, count in counts.items() if state not in ("read", "requests"))
+    if run["halted"] or counts["accepted"] != told["conversions"] or counts["read"] != became:
+        raise RuntimeError(f"the product did not send what it should: {counts}")
+    return run | {"read": counts["read"], "digest": told.get("digest")}
 
 
 def script(orders: Path) -> dict[str, Any]:
     """One run of the straightforward script."""
-    with receiver() as (url, _):
-        return json_of("benchmarks.straightforward", str(orders), url)
+    with receiver() as (url, received):
+        return json_of("benchmarks.straightforward", str(orders), url) | {"digest": received("digest")["digest"]}
 
 
 @contextmanager
@@ -124,8 +166,8 @@ def receiver(*options: str) -> Iterator[tuple[str, Any]]:
         assert process.stdout
         port = process.stdout.readline().strip()
 
-        def received() -> dict[str, Any]:
-            print(file=process.stdin, flush=True)
+        def received(question: str) -> dict[str, Any]:
+            print(question, file=process.stdin, flush=True)
             told: dict[str, Any] = json.loads(process.stdout.readline()) if process.stdout else {}
             return told
 

@@ -3,10 +3,11 @@
     python -m benchmarks.circumstances [--orders 200000]
 
 Memory must be bounded by what is in flight, whatever the orders are and however the receiver answers: what each
-further order adds is what must be remembered of it.
+further order adds is what must be remembered of it. Below some 200,000 orders memory still fills up to that bound.
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.__main__ import json_of, per_order, receiver
+from benchmarks.__main__ import per_order, positive, product
 from benchmarks.orders import write_orders
 
 
@@ -34,10 +35,12 @@ class Circumstance:
 def main() -> None:
     """Measure and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--orders", type=int, default=200_000)
+    parser.add_argument("--orders", type=positive, default=200_000)
     given = parser.parse_args()
-    table = Table(title=f"{given.orders:,} orders, and three times as many")
-    for heading in ("", "CPU, µs an order", "peak, MB", "bytes a further order", "what became of them"):
+    load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    table = Table(title=f"{given.orders:,} orders, and three times as many, of which the CPU is told; {load}")
+    headings = ("CPU, µs an order", "sent a second", "peak, MB", "bytes a further order", "what became of them")
+    for heading in ("", *headings):
         table.add_column(heading, justify="right" if heading else "left")
     for circumstance in CIRCUMSTANCES:
         table.add_row(*measured(circumstance, given.orders))
@@ -45,13 +48,14 @@ def main() -> None:
 
 
 def measured(circumstance: Circumstance, orders: int) -> list[str]:
-    """A row of the table."""
+    """A row of the table; raises RuntimeError when orders were lost or did not arrive."""
     fewer, more = (run(circumstance, number) for number in (orders, 3 * orders))
     further = (more["peak_bytes"] - fewer["peak_bytes"]) / (2 * orders)
     became = {state: count for state, count in more["counts"].items() if count and state not in ("read", "requests")}
     return [
         circumstance.name,
         f"{per_order(more):.1f}",
+        f"{more['read'] / more['wall']['upload']:,.0f}",
         f"{fewer['peak_bytes'] / 2**20:.0f}, {more['peak_bytes'] / 2**20:.0f}",
         f"{further:.0f}",
         ", ".join(f"{count:,} {state}" for state, count in became.items()),
@@ -60,14 +64,11 @@ def measured(circumstance: Circumstance, orders: int) -> list[str]:
 
 def run(circumstance: Circumstance, orders: int) -> dict[str, Any]:
     """One run of the product."""
-    with (
-        tempfile.TemporaryDirectory(prefix="xcapi-benchmark-") as name,
-        receiver(*circumstance.receiver) as (url, _),
-    ):
-        circumstance.write(Path(name) / "orders.duckdb", orders)
-        told = (f"{name}/orders.duckdb", f"{name}/home", url, "--senders", str(circumstance.senders))
-        ran = json_of("benchmarks.product", *told)
-        return ran | {"read": ran["counts"]["read"]}
+    with tempfile.TemporaryDirectory(prefix="xcapi-benchmark-") as name:
+        path = Path(name) / "orders.duckdb"
+        circumstance.write(path, orders)
+        senders = ("--senders", str(circumstance.senders))
+        return product(path, *senders, receiver_options=circumstance.receiver, is_compared=False)
 
 
 def every_order_bad(path: Path, orders: int) -> None:
@@ -86,7 +87,8 @@ CIRCUMSTANCES = (
     Circumstance("nothing unusual"),
     Circumstance("every order is bad", every_order_bad),
     Circumstance("50 items an order", many_items),
-    Circumstance("a row of each request is refused", receiver=("--refusing",)),
+    Circumstance("one of 500 refused, its id echoed", receiver=("--refuse", "echoing")),
+    Circumstance("one of 500 refused, without a word", receiver=("--refuse", "silently")),
     Circumstance("answers take 250 ms, 32 senders", receiver=("--delay", "0.25"), senders=32),
 )
 

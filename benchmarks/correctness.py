@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.digest import digest_of
 from benchmarks.product import run, settings_for
 from benchmarks.straightforward import conversion_of, frame_of
 from xcapi_dagster.sandbox import Sandbox
@@ -17,7 +18,10 @@ def check(orders: Path, folder: Path) -> str:
         run(settings.model_copy(update=dict(DEMO_OAUTH)))
         arrived = {received.conversion["conversion_id"]: received.conversion for received in sandbox.received}
         sent = len(sandbox.received)
+        refused = [request for request in sandbox.requests if request.status != 200]
     expected = _expected(orders)
+    if refused:
+        raise RuntimeError(f"{len(refused)} requests were refused")
     if sent != len(arrived):
         raise RuntimeError(f"{sent - len(arrived)} conversions arrived twice")
     if arrived.keys() != expected.keys():
@@ -25,7 +29,12 @@ def check(orders: Path, folder: Path) -> str:
     differing = [order for order, conversion in expected.items() if _plain(arrived[order]) != _plain(conversion)]
     if differing:
         raise RuntimeError(f"{len(differing)} conversions differ, such as that of {differing[0]}")
-    return f"{sent:,} conversions of {orders.stem} arrived once each, as the script would have sent them."
+    return f"{sent:,} conversions arrived once each, as the script would have sent them: now they are timed."
+
+
+def expected_digest(orders: Path) -> int:
+    """The digest of what the script would send of ``orders``."""
+    return digest_of(_expected(orders).values())
 
 
 def _expected(orders: Path) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import duckdb
 
+from benchmarks.__main__ import positive
 from xcapi_dagster import Sandbox
 from xcapi_dagster.settings import DEMO, VARIABLES
 
@@ -45,8 +46,8 @@ for name in open(sys.argv[1]).read().split():
 def main() -> None:
     """Measure and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--orders", type=int, default=5_000)
-    parser.add_argument("--partitions", type=int, default=30)
+    parser.add_argument("--orders", type=positive, default=5_000)
+    parser.add_argument("--partitions", type=positive, default=30)
     given = parser.parse_args()
     large = str(_FIRST - timedelta(days=1))
     days = [str(_FIRST + timedelta(days=day)) for day in range(given.partitions + 1)]
@@ -62,10 +63,11 @@ def main() -> None:
     if sent != given.orders + _ORDERS_OF_A_SMALL_ONE * len(days):
         raise RuntimeError(f"{sent} conversions arrived")
     each = (many - imports) / given.partitions
-    print(
-        f"{imports:.2f} s of CPU for the imports; on top of them {one - imports:.2f} s for a partition of "
-        f"{given.orders:,} orders, and {each:.2f} s for each of {given.partitions} with {_ORDERS_OF_A_SMALL_ONE} orders"
-    )
+    small = f"each of {given.partitions} with {_ORDERS_OF_A_SMALL_ONE} orders"
+    print(f"Load {os.getloadavg()[0]:.1f}. Seconds of CPU:")
+    print(f"  {imports:6.2f}  the imports")
+    print(f"  {one - imports:6.2f}  on top of them a partition of {given.orders:,} orders")
+    print(f"  {each:6.2f}  {small}")
 
 
 def write_orders(path: Path, orders: int, partitions: int) -> None:

@@ -1,12 +1,15 @@
 """Somebody who receives conversions and is quick about it, in a process of its own.
 
-    python -m benchmarks.receiver [--delay SECONDS] [--refusing]
+    python -m benchmarks.receiver [--delay SECONDS] [--refuse echoing | silently]
 
 prints its port and then, for each line read, what it received so far. It answers as X documents. Of every request it
 checks the signature's presence, the 500 conversions and that each has an identifier, by counting; of every
 hundredth it reads the JSON and looks at each conversion. What is wrong with one is refused, so that a fast pipeline
-that sends rubbish ends with rejections instead of a good time. With ``--refusing`` it takes no order whose number
-ends in 000 or 500, and echoes the id of the first one in a request, as X echoes values.
+that sends rubbish ends with rejections instead of a good time. All that it takes it keeps, and for the line `digest`
+reads each conversion and tells the digest of all.
+
+With ``--refuse`` it takes no order whose number ends in 000 or 500. It echoes the id of the first one in a request, as
+X echoes values, or says nothing of it.
 """
 
 import argparse
@@ -15,10 +18,15 @@ import json
 import re
 import resource
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import IO, Any
 
-from xcapi_dagster.contract import MAX_CONVERSIONS_PER_REQUEST
+from benchmarks.digest import digest_of
 from xcapi_dagster.settings import DEMO
+
+_MOST = 500  # as X documents; not the constant of the product, which is to be judged
 
 _READ_EVERY = 100
 _REFUSED_ID = re.compile(rb'"conversion_id":"(order-[0-9]*[05]00)"')
@@ -38,10 +46,11 @@ class Received:
 class Receiver(asyncio.Protocol):
     """One connection, kept open."""
 
-    def __init__(self, received: Received, delay: float, *, is_refusing: bool) -> None:
+    def __init__(self, received: Received, taken: IO[bytes], delay: float, refusal: str | None) -> None:
         self._received = received
+        self._taken = taken
         self._delay = delay
-        self._is_refusing = is_refusing
+        self._refusal = refusal
         self._parts: list[bytes] = []
         self._length = 0
         self._needed = 0
@@ -78,19 +87,22 @@ class Receiver(asyncio.Protocol):
         received.bytes += len(body)
         count = body.count(b'"conversion_time":')
         parameter, problem = "conversions", self._problem(body, count)
-        if self._is_refusing and (refused := _REFUSED_ID.search(body)):
-            parameter, problem = "conversion_id", f'Expected another id, got "{refused[1].decode()}" for conversion_id'
+        if self._refusal and (refused := _REFUSED_ID.search(body)):
+            parameter, problem = "conversion_id", "Expected another id"
+            if self._refusal == "echoing":
+                problem += f', got "{refused[1].decode()}" for conversion_id'
         if problem:
             received.refused += count
             return _http(400, {"errors": [{"code": "INVALID_PARAMETER", "message": problem, "parameter": parameter}]})
         received.conversions += count
+        self._taken.write(b"%d\n%s" % (len(body), body))
         told = {"conversions_processed": count, "debug_id": f"benchmark-{received.requests}"}
         return _http(200, {"request": {"params": {"account_id": DEMO["account_id"]}}, "data": told})
 
     def _problem(self, body: bytes, count: int) -> str | None:
         if b"authorization: oauth " not in self._head:
             return "the request is not signed"
-        if not 0 < count <= MAX_CONVERSIONS_PER_REQUEST:
+        if not 0 < count <= _MOST:
             return f"{count} conversions"
         if body.count(b'"identifiers":[{"') + body.count(b'"identifiers": [{"') != count:
             return "a conversion has no identifier"
@@ -121,23 +133,32 @@ def _http(status: int, document: object) -> bytes:
     )
 
 
-async def serve(delay: float, *, is_refusing: bool) -> None:
+def conversions_in(taken: IO[bytes]) -> Iterator[Any]:
+    """All conversions of the bodies that were taken."""
+    taken.seek(0)
+    while size := taken.readline():
+        yield from json.loads(taken.read(int(size)))["conversions"]
+
+
+async def serve(delay: float, refusal: str | None, taken: IO[bytes]) -> None:
     """Receive until standard input ends."""
     received = Received()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Receiver(received, delay, is_refusing=is_refusing), "127.0.0.1", 0, backlog=64
-    )
+    server = await loop.create_server(lambda: Receiver(received, taken, delay, refusal), "127.0.0.1", 0, backlog=64)
     print(server.sockets[0].getsockname()[1], flush=True)
-    while await loop.run_in_executor(None, sys.stdin.readline):
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
         used = resource.getrusage(resource.RUSAGE_SELF)
         received.cpu = used.ru_utime + used.ru_stime
-        print(json.dumps(asdict(received)), flush=True)
+        told = asdict(received)
+        if line.strip() == "digest":
+            told["digest"] = digest_of(conversions_in(taken))
+        print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--delay", type=float, default=0.0)
-    parser.add_argument("--refusing", action="store_true")
+    parser.add_argument("--refuse", choices=("echoing", "silently"))
     given = parser.parse_args()
-    asyncio.run(serve(given.delay, is_refusing=given.refusing))
+    with tempfile.TemporaryFile() as file:
+        asyncio.run(serve(given.delay, given.refuse, file))
