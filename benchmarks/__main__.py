@@ -48,11 +48,14 @@ def main() -> None:
     if given.keep and given.orders < _KEPT:
         parser.error(f"--keep needs --orders {_KEPT} or more")
     console = Console(width=110)
-    with tempfile.TemporaryDirectory(prefix="xcapi-benchmark-") as name:
-        folder = Path(name)
-        write_orders(folder / "few.duckdb", _CHECKED)
-        console.print(check(folder / "few.duckdb", folder))
-        result = measured(folder, given.orders, given.repeats, given.growth)
+    try:
+        with tempfile.TemporaryDirectory(prefix="xcapi-benchmark-") as name:
+            folder = Path(name)
+            write_orders(folder / "few.duckdb", _CHECKED)
+            console.print(check(folder / "few.duckdb", folder))
+            result = measured(folder, given.orders, given.repeats, given.growth)
+    except RuntimeError as error:
+        sys.exit(f"No figures: {error}")
     kept = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     console.print(told(result, kept if kept.get("orders") == given.orders else {}))
     if given.keep:
@@ -103,7 +106,7 @@ def measured(folder: Path, orders: int, repeats: int, growth: int | None) -> dic
 def compare(digests: Sequence[int]) -> None:
     """Raise RuntimeError unless all are the same."""
     if len(set(digests)) > 1:
-        raise RuntimeError("the product sent other conversions than the script: nothing is timed")
+        raise RuntimeError("the product sent other conversions than the script")
 
 
 def told(result: Mapping[str, float], kept: Mapping[str, float]) -> Table:
