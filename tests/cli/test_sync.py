@@ -15,8 +15,11 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
+from xcapi_dagster.cli.outcomes import tell
+from xcapi_dagster.reports.counts import Counts
+from xcapi_dagster.runs import Ran
 from xcapi_dagster.sandbox import Sandbox
-from xcapi_dagster.settings import DEMO, VARIABLES
+from xcapi_dagster.settings import DEMO, VARIABLES, from_environment
 
 pytestmark = pytest.mark.slow
 
@@ -269,3 +272,14 @@ def test_the_demo_adds_up_and_is_free_the_second_time(tmp_path: Path) -> None:
     counts = {name.strip(): number.strip() for name, number in of.items()}
     assert counts["requests"] == counts["accepted"] == "0"
     assert int(counts["already accepted"].replace(",", "")) > 4000
+
+
+def test_orders_that_were_too_late_are_told_with_the_setting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """History that no pixel reported would otherwise be left out without a word."""
+    settings = from_environment({}, home=tmp_path, **DEMO)
+    ran = Ran({"2026-11-01": Counts(read=3, accepted=1, too_late=2)}, failures=(), failed_checks=())
+    tell([ran], settings, as_json=False)
+    assert "2 orders are so old" in (told := capsys.readouterr().err)
+    assert "XCAPI_PIXEL_ALSO_FIRES=false" in told

@@ -64,6 +64,12 @@ def tell(
         told.print(f"Report: {outputs.address(outputs.overview)}", soft_wrap=True)
     if without_time := max((ran.without_time for ran in outcomes), default=0):
         click.echo(f"xcapi: {without_time} orders have no ordered_at that can be read: no partition has them", err=True)
+    if too_late := sum(counted.too_late for counted in counts.values()):
+        click.echo(
+            f"xcapi: {too_late:,} orders are so old that X could not tell them from the pixel's, and were not sent: if "
+            "no pixel reported them, set XCAPI_PIXEL_ALSO_FIRES=false",
+            err=True,
+        )
     for ran in outcomes:
         for failure in (*ran.failures, *ran.failed_checks):
             click.echo(f"xcapi: {failure}", err=True)
