@@ -43,7 +43,9 @@ def main(arguments: Sequence[str]) -> int:
     command, *rest = arguments or ["help"]
     if command == "demo":
         set_up()
-        return run("xcapi", "demo", *rest)
+        status = run("xcapi", "demo", *rest)
+        print(f"The commands are in {BIN}; to let the shell find them: . {BIN.relative_to(ROOT)}/activate")
+        return status
     if command == "test":
         set_up()
         if "--quick" not in rest:

@@ -38,7 +38,14 @@ INVARIANTS: Mapping[int, tuple[str, tuple[str, ...]]] = {
     ),
     4: (
         "No POST contains an accepted conversion.",
-        (MACHINE, KILLS, STORY + "late_orders_are_all_that_is_sent", LEDGER + "nothing_later_hides_what_x_accepted"),
+        (
+            MACHINE,
+            KILLS,
+            STORY + "late_orders_are_all_that_is_sent",
+            LEDGER + "nothing_later_hides_what_x_accepted",
+            LEDGER + "a_late_answer_is_seen_by_the_claim_that_would_send_again",
+            LEDGER + "a_late_acceptance_is_seen_behind_a_later_verdict",
+        ),
     ),
     5: (
         "Nothing is sent again 44 hours after it was first possibly sent, a time that never becomes later.",

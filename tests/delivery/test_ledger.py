@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -377,6 +378,28 @@ def test_a_late_answer_is_seen_by_the_claim_that_would_send_again(
     leave = other.claim("2026-09-21", keys, fingerprints_of(keys), known.heard, **resent)
     assert isinstance(leave, Claim)
     assert leave.kept.tolist() == [2]
+
+
+def test_a_late_acceptance_is_seen_behind_a_later_verdict(
+    ledger_url: str, open_ledger: OpenLedger, query: Query
+) -> None:
+    """Given up, sent once more and refused as one of a group, to be tried again: its first request was accepted."""
+    slow = open_ledger(ledger_url, "slow")
+    given_up = claim(slow, "a")
+    query(ledger_url, "UPDATE owner SET lease_until = 0")
+    other = open_ledger(ledger_url, "other")
+    keys = keys_of(other, "a")
+    resent = claim(other, "a", parent=other.memory.requests[given_up.request.id])
+    position, ruling = rejection(resent.request.id, keys, 0)
+    settle(other, resent, "refused", "a", verdicts=[(position, replace(ruling, state="grouped"))])
+    known = other.memory.look_up(keys)
+    assert known.heard.tolist() == [resent.request.id]
+    settle(slow, given_up, "accepted", "a")
+    leave = other.claim(
+        "2026-09-21", keys, fingerprints_of(keys), known.heard, parent=None, share=1.0, moment=known.moment
+    )
+    assert isinstance(leave, Claim)
+    assert leave.kept.tolist() == []
 
 
 def test_a_late_answer_does_not_hide_a_later_request(ledger_url: str, open_ledger: OpenLedger, query: Query) -> None:

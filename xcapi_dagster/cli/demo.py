@@ -1,7 +1,6 @@
 """`xcapi demo`."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -14,9 +13,9 @@ from xcapi_dagster.settings import VARIABLES, from_environment
 
 # On the demo's orders: one that never reached X, what a run would send, and what a range would take.
 _TO_TRY = (
-    "explain IT-102553",
-    "sync --partition 2026-10-26 --dry-run",
-    "plan --from 2026-10-20 --to 2026-11-02",
+    "xcapi explain IT-102553",
+    "xcapi sync --partition 2026-10-26 --dry-run",
+    "xcapi plan --from 2026-10-20 --to 2026-11-02",
 )
 
 
@@ -43,14 +42,8 @@ def demo(home: Path) -> None:
             outcomes = run(project, the_demo.PARTITIONS, instance, per_run=1)
     tell(outcomes, settings, as_json=False)
     told.print(
-        f"Run it again: nothing is sent twice. To see the assets: [bold]{_program('dg')} dev[/] "
-        "(README, “In Dagster”). More to try:"
+        "Run it again: nothing is sent twice. To see the assets: [bold]dg dev[/] (README, “In Dagster”). More to try:"
     )
-    for words in _TO_TRY:
-        told.print(f"  [bold]{_program('xcapi')} {words}[/]", highlight=False, soft_wrap=True)
+    for command in _TO_TRY:
+        told.print(f"  [bold]{command}[/]", highlight=False, soft_wrap=True)
     sys.exit(0 if all(ran.is_done for ran in outcomes) else 1)
-
-
-def _program(name: str) -> str:
-    """What to type for a program that is installed with this one: its path where the shell would not find it."""
-    return name if shutil.which(name) else os.path.relpath(Path(sys.executable).with_name(name))

@@ -23,14 +23,12 @@ from xcapi_dagster.errors import LedgerError, XConversionsError
 T = TypeVar("T")
 
 _ADVISORY_LOCK = 0x7863_6170_6964_6167  # any number that no other application uses: "xcapidag"
-_REVISION = Statement(lambda _dialect: select(meta.c.value).where(meta.c.name == "revision"))
+_REVISION = Statement(select(meta.c.value).where(meta.c.name == "revision"))
 _COUNT_REVISION = Statement(
-    lambda _dialect: (
-        update(meta)
-        .where(meta.c.name == "revision")
-        .values(value=cast(cast(meta.c.value, BigInteger) + 1, Text))
-        .returning(meta.c.value)
-    )
+    update(meta)
+    .where(meta.c.name == "revision")
+    .values(value=cast(cast(meta.c.value, BigInteger) + 1, Text))
+    .returning(meta.c.value)
 )
 _LOCK = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
 _DATABASE_TIME = text("SELECT extract(epoch FROM clock_timestamp())")

@@ -22,14 +22,12 @@ _WRITTEN = [column.name for column in request.columns if column is not request.c
 _CERTAIN = ("accepted", "held")
 _SETTLED_FOR_GOOD = ("accepted", "refused", "not_processed", "lost")
 
-_WRITE = Statement(lambda _dialect: insert(request).returning(request.c.id), _WRITTEN)
+_WRITE = Statement(insert(request).returning(request.c.id), _WRITTEN)
 _SETTLE = Statement(
-    lambda _dialect: (
-        update(request)
-        .where(request.c.id == bindparam("request_id"))
-        .where((request.c.state == "in_flight") | (request.c.state == bindparam("or_in")))
-        .values({name: bindparam(name) for name in _OUTCOME})
-    )
+    update(request)
+    .where(request.c.id == bindparam("request_id"))
+    .where((request.c.state == "in_flight") | (request.c.state == bindparam("or_in")))
+    .values({name: bindparam(name) for name in _OUTCOME})
 )
 
 

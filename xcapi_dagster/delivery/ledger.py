@@ -144,7 +144,7 @@ class Ledger:
             self._lease.check(now)
             self._catch_up(connection)
             is_late = parent is not None and not may_be_late and now - parent.first_sent_at >= HORIZON_SECONDS
-            kept = np.empty(0, np.intp) if is_late else self._unchanged(keys, known, moment)
+            kept = np.empty(0, np.intp) if is_late else self.memory.unchanged(keys, known, moment)
             if len(kept) == 0:
                 return Claim(None, kept)
             limits = self._limits.shared(share)
@@ -160,16 +160,6 @@ class Ledger:
             return Claim(claimed, kept)
 
         return self._database.grouped(work)
-
-    def _unchanged(self, keys: Keys, known: NDArray[np.uint32], moment: int) -> NDArray[np.intp]:
-        """Which of these conversions are as they were ``known`` at that ``moment``.
-
-        A request given up for unknown may have been answered since: it is the same, and tells something else.
-        """
-        if not self.memory.has_news(keys, moment):
-            return np.arange(len(keys))
-        heard = self.memory.look_up(keys).heard
-        return np.flatnonzero((heard == known) & ~self.memory.are(heard, "accepted", "held", "forgotten"))
 
     def settle(self, claimed: Request, keys: Keys, fingerprints: Fingerprints, settlement: Settlement) -> None:
         """Record what became of a request; from here on the ledger answers for its conversions.

@@ -143,6 +143,17 @@ class Memory:
         with self._lock:
             return self._news.concern(keys, since)
 
+    def unchanged(self, keys: Keys, known: NDArray[np.uint32], moment: int) -> NDArray[np.intp]:
+        """Which of these conversions may still be sent by what was ``known`` of them at that ``moment``.
+
+        Of the others something was heard since. A request that was given up for unknown may have been answered after
+        all: it is the same, and tells something else.
+        """
+        if not self.has_news(keys, moment):
+            return np.arange(len(keys))
+        now = self.look_up(keys)
+        return np.flatnonzero((now.heard == known) & ~self.are(now.requests, "accepted", "held", "forgotten"))
+
     def look_up(self, keys: Keys) -> Known:
         """What is known of these conversions."""
         with self._lock:

@@ -4,7 +4,7 @@ Of the CPU that SQLAlchemy takes to execute a statement, three quarters are its 
 that is a tenth of all that delivering an order costs; every other statement is executed by SQLAlchemy.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple, cast
 
@@ -15,14 +15,14 @@ from sqlalchemy.sql.elements import ClauseElement
 
 
 class Statement:
-    """A statement on any of the ledger's databases; ``made`` builds it for a dialect, with ``columns`` if it inserts.
+    """A statement on any of the ledger's databases; ``columns`` are those of which an insert gives the values.
 
     Its parameters are numbers, texts, bytes and None, which the drivers take as they are. What goes wrong is an error
     of the driver's own.
     """
 
-    def __init__(self, made: Callable[[str], ClauseElement], columns: Sequence[str] | None = None) -> None:
-        self._made = made
+    def __init__(self, of: ClauseElement, columns: Sequence[str] | None = None) -> None:
+        self._of = of
         self._columns = columns
         self._compiled: dict[str, _Compiled] = {}
 
@@ -44,7 +44,7 @@ class Statement:
         return cursor
 
     def _compile(self, dialect: Dialect) -> "_Compiled":
-        compiled = cast("SQLCompiler", self._made(dialect.name).compile(dialect=dialect, column_keys=self._columns))
+        compiled = cast("SQLCompiler", self._of.compile(dialect=dialect, column_keys=self._columns))
         order = compiled.positiontup if compiled.positional else None
         self._compiled[dialect.name] = found = _Compiled(str(compiled), order, compiled.params)
         return found

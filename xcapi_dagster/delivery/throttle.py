@@ -107,7 +107,7 @@ def _until_free(spent: list[tuple[float, int]], room: int, window: float, now: f
 def spend(connection: Connection, account: str, events: int, limits: Limits, now: float) -> None:
     """Count one settled request, and now and then forget slices that no window reaches any more."""
     this_slice = math.floor(now / limits.slice_seconds)
-    _SPEND.run(connection, account=account, slice=this_slice, events=events, requests=1)
+    _SPEND[connection.dialect.name].run(connection, account=account, slice=this_slice, events=events, requests=1)
     if this_slice % _SLICES_PER_REQUEST_WINDOW == 0:
         oldest = math.floor((now - 2 * max(limits.window, limits.request_window)) / limits.slice_seconds)
         connection.execute(delete(spending).where(spending.c.account == account, spending.c.slice < oldest))
@@ -155,7 +155,7 @@ class _Usage(NamedTuple):
     resets_at: float | None
 
 
-def _usage(_dialect: str) -> ClauseElement:
+def _usage() -> ClauseElement:
     """That in one row."""
     flying = (
         select(
@@ -181,28 +181,23 @@ def _usage(_dialect: str) -> ClauseElement:
     ).select_from(flying.join(spent, true()).outerjoin(allowance, said))
 
 
-def _spend(dialect: str) -> ClauseElement:
-    insert_of: Callable[[Table], Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
+def _spend(insert_of: Callable[[Table], Any]) -> Statement:
     statement = insert_of(spending)
     added = {
         "events": spending.c.events + statement.excluded.events,
         "requests": spending.c.requests + statement.excluded.requests,
     }
-    upsert: ClauseElement = statement.on_conflict_do_update(index_elements=["account", "slice"], set_=added)
-    return upsert
+    upsert = statement.on_conflict_do_update(index_elements=["account", "slice"], set_=added)
+    return Statement(upsert, [column.name for column in spending.columns])
 
 
-_USAGE = Statement(_usage)
-_SPEND = Statement(_spend, [column.name for column in spending.columns])
+_USAGE = Statement(_usage())
+_SPEND = {"sqlite": _spend(sqlite.insert), "postgresql": _spend(postgresql.insert)}
 _FLYING = Statement(
-    lambda _dialect: select(func.count()).where(
-        request.c.state == "in_flight", request.c.account == bindparam("account")
-    )
+    select(func.count()).where(request.c.state == "in_flight", request.c.account == bindparam("account"))
 )
 _TAKE_ONE = Statement(
-    lambda _dialect: (
-        update(allowance)
-        .where(allowance.c.account == bindparam("of_account"), allowance.c.requests_left > 0)
-        .values(requests_left=allowance.c.requests_left - 1)
-    )
+    update(allowance)
+    .where(allowance.c.account == bindparam("of_account"), allowance.c.requests_left > 0)
+    .values(requests_left=allowance.c.requests_left - 1)
 )

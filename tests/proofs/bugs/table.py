@@ -76,18 +76,21 @@ BUGS = (
     Bug(
         "a claim does not ask what was heard since",
         (3, 4),
-        "delivery/ledger.py",
-        "if not self.memory.has_news(keys, moment):",
+        "delivery/memory.py",
+        "if not self.has_news(keys, moment):",
         "if True:",
         (STORY + "two_runs_at_once", LEDGER + "a_claim_leaves_out_what_another_run_took"),
     ),
     Bug(
         "a late answer to a request that was given up is not seen by a claim",
-        (3, 8),
-        "delivery/ledger.py",
-        ' & ~self.memory.are(heard, "accepted", "held", "forgotten"))',
+        (4,),
+        "delivery/memory.py",
+        ' & ~self.are(now.requests, "accepted", "held", "forgotten"))',
         ")",
-        (LEDGER + "a_late_answer_is_seen_by_the_claim_that_would_send_again",),
+        (
+            LEDGER + "a_late_answer_is_seen_by_the_claim_that_would_send_again",
+            LEDGER + "a_late_acceptance_is_seen_behind_a_later_verdict",
+        ),
     ),
     Bug(
         "what another run did is no news",
