@@ -16,13 +16,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import requests
 from upath import UPath
+from urllib3 import HTTPConnectionPool
 
 from tests.clocks import Clock, FrozenClock
 from xcapi_dagster.ads_api.auth import OAuth1, PixelToken
 from xcapi_dagster.ads_api.client import AdsApiClient
-from xcapi_dagster.ads_api.transport import open_session
+from xcapi_dagster.ads_api.transport import open_pool
 from xcapi_dagster.conversions.prepare import Rules
 from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.deliver import Delivery, Terms
@@ -81,7 +81,7 @@ class Shop:
     event_id: str = DEMO_EVENT_ID
     uses_oauth: bool = False
     batch_rows: int = 10_000  # of each row group, whose conversions are in requests of their own
-    session_factory: Callable[[], requests.Session] = open_session
+    pool_factory: Callable[[str], HTTPConnectionPool] = open_pool
     senders: int = 1
     spread: float = 0.5  # where in its range each random pause is
     spoiled: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -178,7 +178,7 @@ class Shop:
             self.pixel_id,
             oauth() if self.uses_oauth else PixelToken(DEMO_PIXEL_TOKEN),
             account_id=DEMO_ACCOUNT_ID,
-            session_factory=self.session_factory,
+            pool_factory=self.pool_factory,
             clock=self.clock,
         )
 

@@ -3,10 +3,9 @@
 import copy
 import pickle
 import re
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 import pytest
-import requests
 
 from xcapi_dagster.ads_api.auth import Credentials, OAuth1, PixelToken
 from xcapi_dagster.errors import ConfigurationError
@@ -20,7 +19,8 @@ EXAMPLE = OAuth1(
 )
 NONCE = "kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg"
 TIMESTAMP = 1318622958
-STATUS = {"status": "Hello Ladies + Gentlemen, a signed OAuth request!"}
+# Its parameters, those of the form too: both are signed as one.
+STATUS = urlencode({"include_entities": "true", "status": "Hello Ladies + Gentlemen, a signed OAuth request!"})
 CONVERSIONS = "https://ads-api.x.com/12/measurement/conversions/o8z6j"
 TAGS = "https://ads-api.x.com/12/accounts/18ce54d4x5t/web_event_tags"
 NEW_TAG = {
@@ -32,46 +32,28 @@ NEW_TAG = {
 }
 
 
-def _signed(request: requests.Request, nonce: str | None = None, now: float = TIMESTAMP) -> dict[str, str]:
-    """The parameters of the Authorization header that ``request`` gets."""
-    request.auth = EXAMPLE.auth(now)
-    request.auth.client.nonce = nonce
-    header = request.prepare().headers["Authorization"]
-    text = header.decode() if isinstance(header, bytes) else header
+def _signed(method: str, url: str, nonce: str | None = None, now: float = TIMESTAMP) -> dict[str, str]:
+    """The parameters of the Authorization header that such a request gets."""
+    (name, text), *others = EXAMPLE.headers(method, url, now, nonce=nonce).items()
+    assert (name, others) == ("Authorization", [])
     assert text.startswith("OAuth ")
     return {name: unquote(value) for name, value in re.findall(r'(\w+)="([^"]*)"', text)}
 
 
 @pytest.mark.parametrize(
-    ("request_", "signature"),
+    ("method", "url", "signature"),
     [
-        (  # X's own example
-            requests.Request(
-                "POST", "https://api.x.com/1.1/statuses/update.json", params={"include_entities": "true"}, data=STATUS
-            ),
-            "Ls93hJiZbQ3akF3HF3x1Bz8/zU4=",
-        ),
-        (  # the same on its old host, as the page read before 2024
-            requests.Request(
-                "POST",
-                "https://api.twitter.com/1.1/statuses/update.json",
-                params={"include_entities": "true"},
-                data=STATUS,
-            ),
-            "hCtSmYh+iHYCEqBWrE7C7hYmtUk=",
-        ),
-        (requests.Request("POST", CONVERSIONS, json={"conversions": []}), "7iaI+laGCTHGiawtSB+Dd+WRYfc="),
-        (
-            requests.Request("POST", CONVERSIONS, data=b"{}", headers={"Content-Type": "application/json"}),
-            "7iaI+laGCTHGiawtSB+Dd+WRYfc=",
-        ),
-        (requests.Request("POST", TAGS, params=NEW_TAG), "OpPRlJO+tRd8JQACOX2p1nl86Zc="),
-        (requests.Request("GET", TAGS, params={"web_event_tag_ids": "o3bk1,o3bk2"}), "GWUX/5dENv+Dm8NqluLiAJ5/4rQ="),
+        ("POST", f"https://api.x.com/1.1/statuses/update.json?{STATUS}", "Ls93hJiZbQ3akF3HF3x1Bz8/zU4="),
+        # the same on its old host, as the page read before 2024
+        ("POST", f"https://api.twitter.com/1.1/statuses/update.json?{STATUS}", "hCtSmYh+iHYCEqBWrE7C7hYmtUk="),
+        ("POST", CONVERSIONS, "7iaI+laGCTHGiawtSB+Dd+WRYfc="),
+        ("POST", f"{TAGS}?{urlencode(NEW_TAG)}", "OpPRlJO+tRd8JQACOX2p1nl86Zc="),
+        ("GET", f"{TAGS}?web_event_tag_ids=o3bk1%2Co3bk2", "GWUX/5dENv+Dm8NqluLiAJ5/4rQ="),
     ],
 )
-def test_signs_as_x_documents(request_: requests.Request, signature: str) -> None:
-    """The signatures of known base strings: query and form are signed, a JSON body is not."""
-    assert _signed(request_, NONCE) == {
+def test_signs_as_x_documents(method: str, url: str, signature: str) -> None:
+    """The signatures of known base strings: the query is signed, a JSON body is not."""
+    assert _signed(method, url, NONCE) == {
         "oauth_consumer_key": EXAMPLE.consumer_key,
         "oauth_nonce": NONCE,
         "oauth_signature": signature,
@@ -84,21 +66,16 @@ def test_signs_as_x_documents(request_: requests.Request, signature: str) -> Non
 
 def test_every_attempt_is_signed_anew() -> None:
     """Two attempts at one time differ in nonce and signature, and each has the time it is given."""
-    first = _signed(requests.Request("POST", CONVERSIONS))
-    second = _signed(requests.Request("POST", CONVERSIONS))
-    later = _signed(requests.Request("POST", CONVERSIONS), now=TIMESTAMP + 61.9)
+    first, second = _signed("POST", CONVERSIONS), _signed("POST", CONVERSIONS)
+    later = _signed("POST", CONVERSIONS, now=TIMESTAMP + 61.9)
     assert first["oauth_nonce"] != second["oauth_nonce"]
     assert first["oauth_signature"] != second["oauth_signature"]
     assert later["oauth_timestamp"] == "1318623019"
 
 
 def test_the_pixel_token_goes_alone() -> None:
-    """The token's header is there and no Authorization beside it, whatever a URL or a .netrc would add."""
-    request = requests.Request("POST", CONVERSIONS, headers={"Authorization": "Basic abc"})
-    request.auth = PixelToken("a-pixel-token").auth(TIMESTAMP)
-    headers = request.prepare().headers
-    assert headers["X-Pixel-Token"] == "a-pixel-token"
-    assert "Authorization" not in headers
+    """The token's header is there and no Authorization beside it."""
+    assert PixelToken("a-pixel-token").headers("POST", CONVERSIONS, TIMESTAMP) == {"X-Pixel-Token": "a-pixel-token"}
 
 
 @pytest.mark.parametrize("credentials", [EXAMPLE, PixelToken("a-pixel-token")])

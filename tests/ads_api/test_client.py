@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
+from urllib3 import HTTPConnectionPool
 
 from xcapi_dagster.ads_api.auth import OAuth1, PixelToken
 from xcapi_dagster.ads_api.client import AdsApiClient
 from xcapi_dagster.ads_api.responses import Answer
-from xcapi_dagster.ads_api.transport import open_session
+from xcapi_dagster.ads_api.transport import open_pool
 from xcapi_dagster.errors import ConfigurationError
 
 TOKEN = PixelToken("canary-pixel-token")
@@ -107,14 +107,6 @@ def test_no_redirect_is_followed(wire: Any, client: Any, keys: OAuth1, status: i
     assert (other.received, other.connections) == ([], [])
 
 
-def test_no_redirect_is_followed_in_any_session(wire: Any, client: Any) -> None:
-    """Nor by a session that would, when somebody else made it."""
-    other = wire.serve(wire.accepting())
-    server = wire.serve(wire.answering(307, b"", Location=other.url))
-    assert post(client(server.url, session_factory=requests.Session)).kind == "halted"
-    assert other.connections == []
-
-
 @pytest.mark.parametrize("location", ["http://[", "/elsewhere", "", "ftp://x", "http://\x80\xff"])
 def test_a_broken_redirect_is_still_a_redirect(wire: Any, client: Any, location: str) -> None:
     """What stands in Location is not even read."""
@@ -135,20 +127,18 @@ def test_a_client_prints_without_secrets(client: Any) -> None:
     assert "canary" not in repr(client("https://ads-api.x.com", TOKEN))
 
 
-def test_a_session_of_ones_own(wire: Any, client: Any) -> None:
-    """Each thread's session comes from the factory, once."""
-    made: list[requests.Session] = []
+def test_a_pool_of_ones_own(wire: Any, client: Any) -> None:
+    """The connections come from the factory, once for all threads."""
+    made: list[str] = []
 
-    def make() -> requests.Session:
-        made.append(open_session())
-        return made[-1]
+    def make(url: str) -> HTTPConnectionPool:
+        made.append(url)
+        return open_pool(url)
 
     server = wire.serve(wire.accepting())
-    sender = client(server.url, session_factory=make)
+    sender = client(server.url, pool_factory=make)
     post(sender)
-    post(sender)
-    assert len(made) == 1
     with ThreadPoolExecutor(1) as pool:
         pool.submit(post, sender).result()
-    assert len(made) == 2
-    assert made[0].get_adapter("https://").max_retries.total == 0
+    assert made == [server.url]
+    assert [request.connection for request in server.received] == [1, 1]

@@ -10,16 +10,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, Timeout
 
 from tests.faults import proxy as broken
 from tests.faults.proxy import Fault, Proxy
 from tests.faults.trial import Trial
-from xcapi_dagster.ads_api.transport import open_session
+from xcapi_dagster.ads_api.transport import open_pool
 
 Try = Callable[..., Trial]
 Between = Callable[..., Proxy]
@@ -39,25 +38,19 @@ def between() -> Iterator[Between]:
         yield put
 
 
-class Impatient(HTTPAdapter):
-    """Waits only so long for the answer to its first request."""
+def impatient_once(seconds: float) -> Callable[[str], HTTPConnectionPool]:
+    """Connections on which the first request waits only so long for its answer."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(max_retries=0)
-        self._patience = iter([seconds])
+    def opened(url: str) -> HTTPConnectionPool:
+        pool = open_pool(url)
+        send, patience = pool.urlopen, iter([seconds])
 
-    def send(self, request: requests.PreparedRequest, *, timeout: Any, **more: Any) -> requests.Response:  # type: ignore[override]
-        """Send it, with less patience the first time."""
-        return super().send(request, timeout=(timeout[0], next(self._patience, timeout[1])), **more)
+        def sent(*request: Any, timeout: Timeout, **more: Any) -> BaseHTTPResponse:
+            patient = Timeout(connect=timeout.connect_timeout, read=next(patience, timeout.read_timeout))
+            return send(*request, timeout=patient, **more)
 
-
-def impatient_once(seconds: float) -> Callable[[], requests.Session]:
-    """Sessions of which the first request waits only so long for its answer."""
-
-    def opened() -> requests.Session:
-        session = open_session()
-        session.mount("http://", Impatient(seconds))
-        return session
+        pool.urlopen = sent  # type: ignore[method-assign]
+        return pool
 
     return opened
 
@@ -75,7 +68,7 @@ def resent(trial: Trial, *, copies: int, requests: int = 2) -> None:
 
 def test_fault_07_no_answer_in_time_and_x_got_nothing(attempt: Try, between: Between) -> None:
     """In doubt, then sent once more and accepted: X has each once."""
-    trial = attempt(session_factory=impatient_once(0.5))
+    trial = attempt(pool_factory=impatient_once(0.5))
     trial.shop.put_many(20)
     between(trial, broken.loses_the_request)
     resent(trial, copies=1)
@@ -83,7 +76,7 @@ def test_fault_07_no_answer_in_time_and_x_got_nothing(attempt: Try, between: Bet
 
 def test_fault_08_no_answer_in_time_and_x_got_all(attempt: Try, between: Between) -> None:
     """In doubt, then sent once more with the same ids, of which X counts one."""
-    trial = attempt(session_factory=impatient_once(0.5))
+    trial = attempt(pool_factory=impatient_once(0.5))
     trial.shop.put_many(20)
     between(trial, broken.loses_the_answer)
     resent(trial, copies=2)

@@ -3,11 +3,9 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
-import requests_oauthlib
-from requests import PreparedRequest
-from requests.auth import AuthBase
+from oauthlib.oauth1 import Client
 
 from xcapi_dagster.contract import PIXEL_TOKEN_HEADER
 from xcapi_dagster.errors import ConfigurationError
@@ -19,8 +17,8 @@ _ACCESS_TOKEN = re.compile(r"[0-9]{2,20}-[A-Za-z0-9]{20,60}")  # X's begin with 
 class Credentials(Protocol):
     """What signs requests."""
 
-    def auth(self, now: float) -> AuthBase:
-        """What signs one request, at ``now`` in Unix seconds."""
+    def headers(self, method: str, url: str, now: float) -> dict[str, str]:
+        """The headers that sign one request without a form, at ``now`` in Unix seconds."""
 
 
 class _Secrets:
@@ -55,18 +53,15 @@ class OAuth1(_Secrets):
     def __post_init__(self) -> None:
         self._check()
 
-    def auth(self, now: float) -> AuthBase:
-        """What signs one request (HMAC-SHA1, in the header, a JSON body unsigned) with a new nonce.
+    def headers(self, method: str, url: str, now: float, *, nonce: str | None = None) -> dict[str, str]:
+        """The `Authorization` of one request.
 
-        ``now``, in Unix seconds, is the signature's timestamp; make a new one for each attempt, because X takes a
-        repeated nonce for a repeated request.
+        ``now``, in Unix seconds, is the signature's timestamp; sign each attempt anew, because X takes a repeated nonce
+        for a repeated request.
         """
-        return requests_oauthlib.OAuth1(
-            self.consumer_key,
-            client_secret=self.consumer_secret,
-            resource_owner_key=self.access_token,
-            resource_owner_secret=self.access_token_secret,
-            timestamp=str(int(now)),
+        token = {"resource_owner_key": self.access_token, "resource_owner_secret": self.access_token_secret}
+        return oauth1_headers(
+            method, url, now, self.consumer_key, client_secret=self.consumer_secret, nonce=nonce, **token
         )
 
 
@@ -90,9 +85,18 @@ class PixelToken(_Secrets):
     def __post_init__(self) -> None:
         self._check()
 
-    def auth(self, now: float) -> AuthBase:  # noqa: ARG002 the same interface as OAuth 1.0a, which needs the time
-        """What puts the token into a request's header, and no Authorization beside it."""
-        return _PixelTokenHeader(self.token)
+    def headers(self, method: str, url: str, now: float) -> dict[str, str]:  # noqa: ARG002 what OAuth 1.0a needs
+        """The token's own header."""
+        return {PIXEL_TOKEN_HEADER: self.token}
+
+
+def oauth1_headers(method: str, url: str, now: float, key: str, **client: Any) -> dict[str, str]:
+    """The `Authorization` of one request: HMAC-SHA1 over the URL with its query; a JSON body is not signed.
+
+    ``client`` are oauthlib's options. Without a nonce among them there is a new one.
+    """
+    _, headers, _ = Client(key, timestamp=str(int(now)), **client).sign(url, method)  # type: ignore[arg-type]  # any text
+    return dict(headers)
 
 
 def pixel_token_doubt(token: str, oauth: Collection[str]) -> str | None:
@@ -105,13 +109,3 @@ def pixel_token_doubt(token: str, oauth: Collection[str]) -> str | None:
     if _ACCESS_TOKEN.fullmatch(token):
         return "it looks like an access token of OAuth 1.0a"
     return None
-
-
-class _PixelTokenHeader(AuthBase):
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        request.headers.pop("Authorization", None)
-        request.headers[PIXEL_TOKEN_HEADER] = self._token
-        return request

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import requests
+from urllib3 import HTTPConnectionPool
 
 from xcapi_dagster.ads_api.auth import Credentials
 from xcapi_dagster.ads_api.connection import TIMEOUT, Connection, NoReply
 from xcapi_dagster.ads_api.responses import Answer, classify
-from xcapi_dagster.ads_api.transport import open_session
+from xcapi_dagster.ads_api.transport import open_pool
 from xcapi_dagster.contract import CONVERSIONS_PATH
 
 logger = logging.getLogger("xcapi_dagster.ads_api")
@@ -29,13 +29,11 @@ class AdsApiClient:
         *,
         account_id: str | None = None,
         timeout: tuple[float, float] = TIMEOUT,
-        session_factory: Callable[[], requests.Session] = open_session,
+        pool_factory: Callable[[str], HTTPConnectionPool] = open_pool,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Check the address; nothing is connected to yet. Raises ConfigurationError when it may not be used."""
-        self._connection = Connection(
-            api_url, credentials, timeout=timeout, session_factory=session_factory, clock=clock
-        )
+        self._connection = Connection(api_url, credentials, timeout=timeout, pool_factory=pool_factory, clock=clock)
         self._path = CONVERSIONS_PATH.format(version=api_version, pixel_id=pixel_id)
         self._account_id = account_id
         self._has_warned = False

@@ -4,23 +4,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from urllib.parse import urlsplit
 
-import requests
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, Timeout
 from urllib3.exceptions import HTTPError
 
-from xcapi_dagster.ads_api.address import check_api_url, is_loopback
+from xcapi_dagster.ads_api.address import check_api_url
 from xcapi_dagster.ads_api.auth import Credentials
-from xcapi_dagster.ads_api.transport import failure_reason, never_connected, open_session
+from xcapi_dagster.ads_api.transport import failure_reason, never_connected, open_pool
 
 MAX_ANSWER_BYTES = 5_000_000  # 500 rows with several errors each make a few 100 kB, 1,000 event tags some 1 MB
 TIMEOUT = (10.0, 60.0)
 _READ_BYTES = 65_536
 _HEADERS = {"Accept": "application/json", "User-Agent": "xcapi-dagster"}
-_OF_JSON = {"Content-Type": "application/json"}
-# A proxy's loopback is another machine's. None takes away the environment's proxies and leaves its certificates.
-_WITHOUT_PROXY: dict[str, Any] = {"http": None, "https": None, "all": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +43,7 @@ class NoReply:
 class Connection:
     """Sends requests to the API at ``api_url``, signed with ``credentials``.
 
-    Each thread has its own session, which lives as long as the thread and the connection. ``timeout`` is in seconds,
-    to connect and between two pieces of an answer; ``clock`` gives Unix seconds.
+    ``timeout`` is in seconds, to connect and between two pieces of an answer; ``clock`` gives Unix seconds.
     """
 
     def __init__(
@@ -57,7 +52,7 @@ class Connection:
         credentials: Credentials,
         *,
         timeout: tuple[float, float] = TIMEOUT,
-        session_factory: Callable[[], requests.Session] = open_session,
+        pool_factory: Callable[[str], HTTPConnectionPool] = open_pool,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Check the address; nothing is connected to yet. Raises ConfigurationError when it may not be used."""
@@ -65,47 +60,48 @@ class Connection:
         self.clock = clock
         self.clock_offset = 0.0  # set it to sign later requests as if this machine's clock were so many seconds later
         self._url = api_url.rstrip("/")
-        self._proxies = _WITHOUT_PROXY if is_loopback(api_url) else {}
+        self._prefix = urlsplit(self._url).path
         self._credentials = credentials
-        self._timeout = timeout
-        self._session_factory = session_factory
-        self._of_thread = threading.local()
+        self._timeout = Timeout(connect=timeout[0], read=timeout[1])
+        self._pool_factory = pool_factory
+        self._pool: HTTPConnectionPool | None = None
+        self._lock = threading.Lock()
 
     def exchange(self, method: str, path: str, body: bytes | None = None) -> Reply | NoReply:
         """Send one request, whose ``body`` is JSON; never raises because of the network."""
         offset = self.clock_offset
         watched = None if body is None else _Body(body)
         try:
-            request = requests.Request(
+            pool = self._connected()  # before anything is signed: it shuts the log of what signs
+            # A repetition below this line would carry the same nonce and signature, and nobody would have claimed it.
+            # X's host has moved once: following a redirect would turn a POST into a GET and its 200 into a false
+            # success, or hand the body and the pixel token to another host.
+            response = pool.urlopen(
                 method,
-                self._url + path,
-                data=watched,
-                headers=_HEADERS if body is None else _HEADERS | _OF_JSON,
-                auth=self._credentials.auth(self.clock() + offset),
+                self._prefix + path,
+                body=watched,
+                headers=self._headers(method, path, body, offset),
+                retries=False,
+                redirect=False,
+                timeout=self._timeout,
+                preload_content=False,
             )
-            with self._sender()(request.prepare()) as response:
-                return Reply(response.status_code, response.headers, _content(response), offset)
-        # requests' own exceptions are OSErrors; it lets some of urllib3's through
+            return Reply(response.status, response.headers, _content(response), offset)
         except (OSError, HTTPError) as error:
             may_have_arrived = watched.was_asked_for if watched else not never_connected(error)
             return NoReply(failure_reason(error), may_have_arrived)
 
-    def _sender(self) -> Callable[[requests.PreparedRequest], requests.Response]:
-        """What sends a request on this thread's own connection, by the proxies and certificates of the environment.
+    def _headers(self, method: str, path: str, body: bytes | None, offset: float) -> Mapping[str, str]:
+        signed = self._credentials.headers(method, self._url + path, self.clock() + offset)
+        of_body = {} if body is None else {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        return {**_HEADERS, **of_body, **signed}
 
-        The session finds those once, and sends nothing itself: it would look for them with every request, and follow
-        redirects. X's host has moved once. Following a redirect would turn a POST into a GET and its 200 into a false
-        success, or hand the body and the pixel token to another host.
-        """
-        if not hasattr(self._of_thread, "send"):
-            session = self._session_factory()
-            given = dict(self._proxies)  # requests adds to it
-            ways: dict[str, Any] = session.merge_environment_settings(
-                self._url, given, stream=True, verify=True, cert=None
-            )  # type: ignore[assignment]
-            self._of_thread.send = partial(session.get_adapter(self._url).send, timeout=self._timeout, **ways)
-        send: Callable[[requests.PreparedRequest], requests.Response] = self._of_thread.send
-        return send
+    def _connected(self) -> HTTPConnectionPool:
+        """The connections to X, which all threads share and each has for itself while it uses one."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = self._pool_factory(self._url)
+            return self._pool
 
 
 class _Body:
@@ -119,19 +115,17 @@ class _Body:
         self._content = content
         self.was_asked_for = False
 
-    def __len__(self) -> int:
-        return len(self._content)
-
     def __iter__(self) -> Iterator[bytes]:
         self.was_asked_for = True
         yield self._content
 
 
-def _content(response: requests.Response) -> bytes | None:
+def _content(response: BaseHTTPResponse) -> bytes | None:
     """The whole body of an answer, None when it is longer than an answer of X's can be."""
     content = bytearray()
-    for piece in response.iter_content(_READ_BYTES):
+    for piece in response.stream(_READ_BYTES):
         content += piece
         if len(content) > MAX_ANSWER_BYTES:
+            response.close()  # and its connection, on which the rest would come
             return None
     return bytes(content)

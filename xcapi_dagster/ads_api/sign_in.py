@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-import requests_oauthlib
-from requests.auth import AuthBase
-
 from xcapi_dagster import contract
 from xcapi_dagster.ads_api.address import check_api_url, oauth_url
-from xcapi_dagster.ads_api.auth import AppKeys
+from xcapi_dagster.ads_api.auth import AppKeys, oauth1_headers
 from xcapi_dagster.ads_api.connection import Connection, NoReply, Reply
 from xcapi_dagster.ads_api.responses import Answer, classify
 from xcapi_dagster.errors import AdsApiError, ConfigurationError
@@ -138,7 +135,7 @@ class _Signer:
     app: AppKeys
     more: Mapping[str, Any]
 
-    def auth(self, now: float) -> AuthBase:
-        """What signs one request."""
-        keys = (self.app.consumer_key, self.app.consumer_secret)
-        return requests_oauthlib.OAuth1(*keys, timestamp=str(int(now)), **self.more)
+    def headers(self, method: str, url: str, now: float) -> dict[str, str]:
+        """The `Authorization` of one request."""
+        secret = self.app.consumer_secret
+        return oauth1_headers(method, url, now, self.app.consumer_key, client_secret=secret, **self.more)

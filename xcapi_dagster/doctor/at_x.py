@@ -3,9 +3,6 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from requests import PreparedRequest
-from requests.auth import AuthBase
-
 from xcapi_dagster import resources
 from xcapi_dagster.ads_api.account import AdsAccount
 from xcapi_dagster.ads_api.address import check_api_url
@@ -28,14 +25,11 @@ _ONLY_SENDS = "a pixel token can only send: X tells nothing else with it"
 _SET_OAUTH = "to check this too, set the four OAuth variables or run `xcapi auth login`"
 
 
-class _Nobody(AuthBase):
+class _Nobody:
     """Signs nothing: enough to see whether X answers, and its clock."""
 
-    def auth(self, _now: float) -> AuthBase:
-        return self
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        return request
+    def headers(self, method: str, url: str, now: float) -> dict[str, str]:  # noqa: ARG002 what others sign
+        return {}
 
 
 def examine(settings: Settings, clock: Callable[[], float]) -> Iterator[Finding]:
