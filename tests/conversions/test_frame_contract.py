@@ -1,6 +1,7 @@
 """Contracts find the rows that break a rule, and everything else that is wrong with a table is a bug."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from xcapi_dagster.conversions.frame_contract import Contract
@@ -9,8 +10,8 @@ from xcapi_dagster.errors import ContractError
 SCHEMA = pa.schema([("n", pa.int64()), ("text", pa.string())])
 CONTRACT = Contract(
     SCHEMA,
-    {"n": {"positive": lambda values: values > 0, "small": lambda values: values < 10}},
-    {"text_goes_with_n": lambda rows: rows["n"].isna() == rows["text"].isna()},
+    {"n": {"positive": lambda values: pc.greater(values, 0), "small": lambda values: pc.less(values, 10)}},
+    {"text_goes_with_n": lambda rows: pc.equal(rows["n"].is_null(), rows["text"].is_null())},
 )
 SECRET = "marie@example.com"
 
@@ -65,7 +66,7 @@ def test_a_rule_that_fails_is_a_bug_and_tells_nothing() -> None:
 
 def test_proof_names_the_rule_and_no_value() -> None:
     """What is written to logs is the rule's name."""
-    contract = Contract(SCHEMA, {"text": {"has_no_at_sign": lambda texts: ~texts.str.contains("@")}})
+    contract = Contract(SCHEMA, {"text": {"has_no_at_sign": lambda texts: pc.invert(pc.match_substring(texts, "@"))}})
     with pytest.raises(ContractError, match="has_no_at_sign") as raised:
         contract.prove(table([1], [SECRET]))
     assert SECRET not in str(raised.value)

@@ -1,6 +1,7 @@
 """A contract of a table: its Arrow schema, and rules of its values, which pandera checks on the same columns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,12 +9,13 @@ import numpy.typing as npt
 import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
+import pyarrow.compute as pc
 from pandera.errors import SchemaError, SchemaErrors
 
 from xcapi_dagster.errors import ContractError
 
-# Which values of a column, or rows of a frame, keep a rule; where it gives null, they keep it.
-Rule = Callable[[Any], Any]
+# Which values of a column keep a rule, or which rows whose columns are given by name; null means that they do.
+Rule = Callable[[Any], pa.Array]
 
 
 class Broken(NamedTuple):
@@ -33,20 +35,18 @@ class Contract:
         self._schema = schema
         self._frame = pandera.DataFrameSchema(
             {
-                field.name: pandera.Column(
-                    pd.ArrowDtype(field.type), _checks(columns.get(field.name, {})), nullable=True
-                )
-                for field in schema
+                name: pandera.Column(pd.ArrowDtype(schema.field(name).type), _checks(of), nullable=True)
+                for name, of in columns.items()
             },
             checks=_checks(rows or {}),
-            strict=True,
         )
 
     def broken(self, table: pa.Table) -> list[Broken]:
         """Every rule that some rows break; ContractError if the table has other columns or types.
 
-        Types are compared first, because of a wrong one pandera reports no rows. Its errors hold data, so that they
-        must not get out of here, neither as text nor as context.
+        Types are compared first, because of a wrong one pandera reports no rows; it is given the columns with rules,
+        since it takes its time for each. Its errors hold data, so that they must not get out of here, neither as text
+        nor as context.
         """
         if not table.schema.equals(self._schema):
             raise ContractError(f"a table has the columns {_differing(table.schema, self._schema)}")
@@ -65,28 +65,48 @@ class Contract:
         return table
 
 
-def by_arrow(function: Callable[[pa.Array], pa.Array]) -> Rule:
-    """The rule for values of a column that ``function`` decides about, column to mask, in Arrow's types."""
+def is_in(known: Collection[str]) -> Rule:
+    """The rule that a text is one of these, if there is any."""
+    texts = pa.array(known, pa.string())
+    return lambda values: pc.or_(pc.is_in(values, texts), values.is_null())
 
-    def rule(values: pd.Series) -> pd.Series:
-        column = pa.array(values)
-        whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        return pd.Series(pd.arrays.ArrowExtensionArray(function(whole)))
 
-    return rule
+def has_any(rows: Mapping[str, pa.Array], columns: Collection[str]) -> pa.Array:
+    """Which rows have a value in one of the columns."""
+    return reduce(pc.or_, (rows[column].is_valid() for column in columns))
 
 
 def _checks(rules: Mapping[str, Rule]) -> list[pandera.Check]:
-    """The rules as pandera takes them.
+    """The rules as pandera takes them, on the Arrow columns that its frames hold.
 
     An answer with another index than the values' keeps pandera from collecting those that fail, which costs five
     milliseconds a rule and would put raw addresses into its error.
     """
 
     def check(rule: Rule) -> Callable[[Any], pd.Series]:
-        return lambda values: rule(values).fillna(True).set_axis(pd.RangeIndex(1, len(values) + 1))
+        def checked(values: pd.Series | pd.DataFrame) -> pd.Series:
+            kept = rule(_arrow(values) if isinstance(values, pd.Series) else _Columns(values))
+            index = pd.RangeIndex(1, len(values) + 1)
+            return pd.Series(pc.fill_null(kept, True).to_numpy(zero_copy_only=False), index)
+
+        return checked
 
     return [pandera.Check(check(rule), name=name, ignore_na=False) for name, rule in rules.items()]
+
+
+class _Columns:
+    """The columns of a frame, each taken out of it when it is asked for."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def __getitem__(self, name: str) -> pa.Array:
+        return _arrow(self._frame[name])
+
+
+def _arrow(values: pd.Series) -> pa.Array:
+    column = pa.array(values.array)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def _broken(failure: SchemaError, rows: int) -> Broken:

@@ -137,8 +137,14 @@ def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]
     has_plus = to_flags(pc.match_substring(texts, "+"))
     yield from _settle_international(dialed.where(has_plus))
     national = dialed.where(~has_plus & _has_enough(dialed.digits))
+    abroad = [dialed.where(np.zeros(len(dialed.rows), np.bool_))]
     for region, group in national.by(regions.take(pa.array(national.rows))):
-        yield from _settle_in_region(region, group)
+        settled, *others = _settle_in_region(region, group)
+        abroad += others
+        yield settled
+    rows, digits = (np.concatenate([each.rows for each in abroad]), pa.concat_arrays([each.digits for each in abroad]))
+    for part in _settle_international(Dialed(rows, digits)):
+        yield part.where(to_flags(part.values.is_valid()))
 
 
 def _digits_of(texts: pa.Array) -> pa.Array:
@@ -161,19 +167,19 @@ def _settle_international(dialed: Dialed) -> Iterator[Settled]:
             yield _settled(group.rows, plan_of_calling_code(code).e164(national))
 
 
-def _settle_in_region(region: str | None, dialed: Dialed) -> Iterator[Settled]:
-    """Numbers without a plus sign; what 00 or a prefix for calls abroad leaves in doubt is left out."""
+def _settle_in_region(region: str | None, dialed: Dialed) -> tuple[Settled, Dialed, Dialed]:
+    """Numbers without a plus sign: those at home, then those that may be abroad, without the prefix or the 00."""
     plan = plan_of_region(region)
     rest, is_abroad = without_international_prefix(dialed.digits, plan)
-    for part in _settle_international(Dialed(dialed.rows, rest).where(is_abroad)):
-        yield part.where(to_flags(part.values.is_valid()))
     home = dialed.where(~is_abroad)
     values = plan.e164_of_domestic(home.digits) if plan else pa.nulls(len(home.rows), pa.string())
     maybe_abroad = to_flags(pc.and_(pc.starts_with(home.digits, "00"), values.is_null()))
-    yield _settled(home.rows, values, no_country=plan is None).where(~maybe_abroad)
-    abroad = home.where(maybe_abroad)
-    for part in _settle_international(Dialed(abroad.rows, pc.utf8_slice_codeunits(abroad.digits, 2))):
-        yield part.where(to_flags(part.values.is_valid()))
+    rows, digits = home.where(maybe_abroad)
+    return (
+        _settled(home.rows, values, no_country=plan is None).where(~maybe_abroad),
+        Dialed(dialed.rows, rest).where(is_abroad),
+        Dialed(rows, pc.utf8_slice_codeunits(digits, 2)),
+    )
 
 
 def _settle_by_library(numbers: pa.Array, regions: pa.Array, rows: Rows) -> Settled:

@@ -6,10 +6,11 @@ The contract of orders, whose rules an order may break, is in `validate`. Whatev
 from typing import get_args
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from xcapi_dagster.contract import CURRENCIES, EVENT_ID
 from xcapi_dagster.conversions.amounts import AMOUNT
-from xcapi_dagster.conversions.frame_contract import Contract, by_arrow
+from xcapi_dagster.conversions.frame_contract import Contract, has_any, is_in
 from xcapi_dagster.conversions.hashing import is_sha256
 from xcapi_dagster.conversions.reasons import REASONS, Severity, Stage
 from xcapi_dagster.conversions.texts import match_distinct
@@ -24,7 +25,7 @@ PRIMARY_IDENTIFIERS = ("twclid", "email", "phone", "hashed_email", "hashed_phone
 PAIRED_IDENTIFIERS = ("ip_address", "user_agent")  # identify nobody one by one
 _IDENTIFIERS = ("twclid", "hashed_email", "hashed_phone_number", *PAIRED_IDENTIFIERS)  # as they are sent
 
-# What normalizing may find, as (order column, reason code). ORDERS has a column of flags for each.
+# What normalizing may find, as (order column, reason code): each has a bit in the column `faults` of ORDERS.
 FAULTS = (
     *((name, code)
       for name in ("order_id", "conversion_id", "twclid", "user_agent", "description", "items", "event_source_url")
@@ -45,11 +46,6 @@ FAULTS = (
 )  # fmt: skip
 
 
-def flag_name(column: str, code: str) -> str:
-    """The column of ORDERS that flags this fault."""
-    return f"{column}:{code}"
-
-
 def _texts(*names: str) -> list[tuple[str, pa.DataType]]:
     return [(name, pa.string()) for name in names]
 
@@ -65,7 +61,7 @@ ORDERS = pa.schema(
         ("currency", pa.string()),
         ("number_items", pa.int64()),
         *_texts("description", "contents", "event_source_url", "consent"),
-        *((flag_name(*fault), pa.bool_()) for fault in FAULTS),
+        ("faults", pa.uint64()),
     ]
 )
 
@@ -122,13 +118,13 @@ REJECTION_REPORT = pa.schema(
     metadata=_VERSION,
 )
 
-_HASH = {"is_sha256": by_arrow(is_sha256)}
-_CURRENCY = {"is_currency": lambda codes: codes.isin(CURRENCIES) | codes.isna()}
-_GIVEN = {"is_given": lambda values: values.notna()}
+_HASH = {"is_sha256": is_sha256}
+_CURRENCY = {"is_currency": is_in(CURRENCIES)}
+_GIVEN = {"is_given": lambda values: values.is_valid()}
 _REASON = {
-    "stage": {"is_stage": lambda stages: stages.isin(get_args(Stage))},
-    "severity": {"is_severity": lambda severities: severities.isin(get_args(Severity))},
-    "reason_code": {"is_reason": lambda codes: codes.isin(REASONS.keys())},
+    "stage": _GIVEN | {"is_stage": is_in(get_args(Stage))},
+    "severity": _GIVEN | {"is_severity": is_in(get_args(Severity))},
+    "reason_code": _GIVEN | {"is_reason": is_in(REASONS)},
     "fix": _GIVEN,
 }
 
@@ -136,23 +132,23 @@ Conversions = Contract(
     CONVERSIONS,
     {
         "conversion_id": _GIVEN,
-        "event_id": {"is_event_id": by_arrow(lambda ids: match_distinct(ids, f"^{EVENT_ID.pattern}$"))},
+        "event_id": {"is_event_id": lambda ids: match_distinct(ids, f"^{EVENT_ID.pattern}$")},
         "conversion_time": _GIVEN,
         "hashed_email": _HASH,
         "hashed_phone_number": _HASH,
-        "value": {"is_not_negative": lambda values: values >= 0},
+        "value": {"is_not_negative": lambda values: pc.greater_equal(values, 0)},
         "currency": _CURRENCY,
-        "number_items": {"is_positive": lambda numbers: numbers > 0},
+        "number_items": {"is_positive": lambda numbers: pc.greater(numbers, 0)},
         "fingerprint": _GIVEN,
     },
     {
-        "value_has_currency": lambda rows: rows["value"].isna() == rows["currency"].isna(),
-        "has_identifier": lambda rows: rows[list(_IDENTIFIERS)].notna().any(axis="columns"),
+        "value_has_currency": lambda rows: pc.equal(rows["value"].is_null(), rows["currency"].is_null()),
+        "has_identifier": lambda rows: has_any(rows, _IDENTIFIERS),
     },
 )
 Rejections = Contract(REJECTIONS, _REASON)
 UploadResults = Contract(
     UPLOAD_RESULTS,
-    {"conversion_id": _GIVEN, "conversion_time": _GIVEN, "state": {"is_state": lambda states: states.isin(_STATES)}},
+    {"conversion_id": _GIVEN, "conversion_time": _GIVEN, "state": _GIVEN | {"is_state": is_in(_STATES)}},
 )
 RejectionReport = Contract(REJECTION_REPORT, _REASON)

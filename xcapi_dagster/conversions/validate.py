@@ -1,23 +1,26 @@
 """Every broken rule of every order: the rules are a pandera contract, checked once for a whole chunk."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from functools import lru_cache, reduce
-from operator import or_
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from xcapi_dagster.contract import CURRENCIES
-from xcapi_dagster.conversions.frame_contract import Broken, Contract, Rule, by_arrow
+from xcapi_dagster.conversions.frame_contract import Broken, Contract, Rule, has_any, is_in
 from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.conversions.rules import Rules
-from xcapi_dagster.conversions.schema import FAULTS, ORDERS, PAIRED_IDENTIFIERS, PRIMARY_IDENTIFIERS, flag_name
+from xcapi_dagster.conversions.schema import FAULTS, ORDERS, PAIRED_IDENTIFIERS, PRIMARY_IDENTIFIERS
 from xcapi_dagster.conversions.texts import match_distinct
+from xcapi_dagster.conversions.times import UTC_TIME
 
 _CLOCK_TOLERANCE = timedelta(minutes=10)
+_NO_FAULT = "no_fault"  # the rule that normalizing found nothing: what it did find are rules of their own
+_INVALID_VALUE = 1 << FAULTS.index(("value", "invalid_value"))
 
 Rows = npt.NDArray[np.bool_]
 
@@ -34,7 +37,7 @@ class Verdict(NamedTuple):
 
 def validate(orders: pa.Table, rules: Rules) -> Verdict:
     """The verdict on normalized orders, a table of ORDERS."""
-    broken = [_of_warehouse(each) for each in _contract(rules).broken(orders)]
+    broken = [each for found in _contract(rules).broken(orders) for each in _in_warehouse(found, orders)]
     broken.sort(key=lambda each: list(REASONS).index(each.rule))
     is_sendable = np.ones(len(orders), np.bool_)
     for each in broken:
@@ -47,45 +50,48 @@ def validate(orders: pa.Table, rules: Rules) -> Verdict:
 def _contract(rules: Rules) -> Contract:
     """What is true of orders without fault; each rule bears the reason code of the orders that break it."""
     event_id = f"^(?:tw-{rules.pixel_id}-)?[0-9a-z]+$"
-    latest = pd.Timestamp(rules.now + _CLOCK_TOLERANCE)
+    latest = pa.scalar(rules.now + _CLOCK_TOLERANCE, UTC_TIME)
     columns: dict[str, dict[str, Rule]] = {
-        "order_id": {"missing_order_id": lambda ids: ids.notna()},
-        "event_id": {"invalid_event_id": by_arrow(lambda ids: match_distinct(ids, event_id))},
-        "ordered_at": {"invalid_time": lambda times: times.notna(), "future_time": lambda times: times <= latest},
-        "value": {"negative_value": lambda values: values >= 0},
-        "currency": {"invalid_currency": lambda codes: codes.isna() | codes.isin(CURRENCIES)},
-        "consent": {
-            "consent_denied": lambda answers: answers != "denied",
-            "consent_unknown": lambda answers: answers != "unknown",
+        "order_id": {"missing_order_id": lambda ids: ids.is_valid()},
+        "event_id": {"invalid_event_id": lambda ids: match_distinct(ids, event_id)},
+        "ordered_at": {
+            "invalid_time": lambda times: times.is_valid(),
+            "future_time": lambda times: pc.less_equal(times, latest),
         },
+        "value": {"negative_value": lambda values: pc.greater_equal(values, 0)},
+        "currency": {"invalid_currency": is_in(CURRENCIES)},
+        "consent": {
+            "consent_denied": lambda answers: pc.not_equal(answers, "denied"),
+            "consent_unknown": lambda answers: pc.not_equal(answers, "unknown"),
+        },
+        "faults": {_NO_FAULT: lambda faults: pc.equal(faults, 0)},
     }
-    columns |= {flag_name(column, code): {code: lambda flags: ~flags} for column, code in FAULTS}
     rows: dict[str, Rule] = {
-        "missing_currency": lambda orders: orders["currency"].notna() | ~_has_value(orders),
-        "no_identifier": lambda orders: _has_any(orders, PRIMARY_IDENTIFIERS + PAIRED_IDENTIFIERS),
-        "needs_second_identifier": lambda orders: (
-            _has_any(orders, PRIMARY_IDENTIFIERS)
-            | ~_has_any(orders, PAIRED_IDENTIFIERS)
-            | (_has_pair(orders) & rules.allow_ip_user_agent_only)
-        ),
+        "missing_currency": lambda orders: pc.or_(orders["currency"].is_valid(), pc.invert(_has_value(orders))),
+        "no_identifier": lambda orders: has_any(orders, PRIMARY_IDENTIFIERS + PAIRED_IDENTIFIERS),
+        "needs_second_identifier": lambda orders: _suffice(orders, is_pair_enough=rules.allow_ip_user_agent_only),
     }
     return Contract(ORDERS, columns, rows)
 
 
-def _has_value(orders: pd.DataFrame) -> pd.Series:
-    return orders["value"].notna() | orders[flag_name("value", "invalid_value")]
+def _has_value(orders: Mapping[str, pa.Array]) -> pa.Array:
+    is_unreadable = pc.not_equal(pc.bit_wise_and(orders["faults"], _INVALID_VALUE), 0)
+    return pc.or_(orders["value"].is_valid(), is_unreadable)
 
 
-def _has_any(orders: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
-    return reduce(or_, (orders[column].notna() for column in columns))
+def _suffice(orders: Mapping[str, pa.Array], *, is_pair_enough: bool) -> pa.Array:
+    """Where no second identifier is missing beside an IP address or a user agent."""
+    kept = pc.or_(has_any(orders, PRIMARY_IDENTIFIERS), pc.invert(has_any(orders, PAIRED_IDENTIFIERS)))
+    has_pair = pc.and_(orders["ip_address"].is_valid(), orders["user_agent"].is_valid())
+    return pc.or_(kept, has_pair) if is_pair_enough else kept
 
 
-def _has_pair(orders: pd.DataFrame) -> pd.Series:
-    return orders["ip_address"].notna() & orders["user_agent"].notna()
-
-
-def _of_warehouse(broken: Broken) -> Broken:
-    """The same with the warehouse's column instead of that of ORDERS."""
+def _in_warehouse(broken: Broken, orders: pa.Table) -> list[Broken]:
+    """The same with the warehouse's columns instead of those of ORDERS."""
     if broken.rule == "missing_currency":
-        return broken._replace(column="currency")
-    return broken._replace(column=broken.column and broken.column.partition(":")[0])
+        return [broken._replace(column="currency")]
+    if broken.rule != _NO_FAULT:
+        return [broken]
+    faults = orders["faults"].to_numpy()
+    rows = [(faults & np.uint64(1 << bit)) != 0 for bit in range(len(FAULTS))]
+    return [Broken(code, column, of) for (column, code), of in zip(FAULTS, rows, strict=True) if of.any()]
