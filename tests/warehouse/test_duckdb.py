@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+import sqlalchemy as sa
 
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse import open_warehouse
 from xcapi_dagster.warehouse.batches import BATCH_BYTES
+from xcapi_dagster.warehouse.duckdb import DuckDB
+from xcapi_dagster.warehouse.query import Relation, select_all
 
 if TYPE_CHECKING:
     from tests.warehouse.conftest import Shop
@@ -234,3 +239,34 @@ def test_a_text_column_of_more_than_two_gigabytes_is_read(duckdb_shop: "Shop", t
     assert sum(rows for rows, _ in sizes) == 50_000
     assert sum(size for _, size in sizes) > 1 << 31
     assert max(size for _, size in sizes) <= BATCH_BYTES
+
+
+def test_what_was_read_of_the_file_does_not_stay_in_memory(duckdb_shop: "Shop") -> None:
+    """DuckDB would keep all of it up to its limit; the rows are the same, and its limit afterwards is what it was."""
+    duckdb_shop.execute("""
+        CREATE TABLE orders AS
+        SELECT n AS order_id, md5(n::VARCHAR) AS twclid, md5((n + 1)::VARCHAR) AS user_agent FROM range(1200000) t(n)
+    """)
+    orders = Relation(sa.table("orders"), "the table orders")
+    with DuckDB.from_url(duckdb_shop.url).connect(orders) as session:
+        rows, most, beside = 0, 0, session.connection.cursor()
+        for batch in session.stream(select_all(orders), pa.schema([])):
+            assert batch["order_id"][0].as_py() == rows
+            rows += len(batch)
+            (kept,) = beside.sql("SELECT memory_usage_bytes FROM duckdb_memory() WHERE tag = 'BASE_TABLE'").fetchall()
+            most = max(most, kept[0])
+        limit = beside.sql("SELECT current_setting('memory_limit')").fetchall()
+    assert rows == 1_200_000
+    assert most < Path(duckdb_shop.url.removeprefix("duckdb:///")).stat().st_size / 2
+    assert limit == [("488.2 MiB",)]  # 512 MB
+
+
+def test_a_query_that_works_with_much_memory_keeps_it(duckdb_shop: "Shop") -> None:
+    """Sorted rows, of which the last can only come when all were read, arrive in order while blocks are let go."""
+    duckdb_shop.execute("CREATE TABLE numbers AS SELECT n, md5(n::VARCHAR) AS text FROM range(800000) t(n)")
+    orders = Relation(sa.table("sorted"), "the view sorted")
+    duckdb_shop.execute("CREATE VIEW sorted AS SELECT * FROM numbers ORDER BY text DESC")
+    with DuckDB.from_url(duckdb_shop.url).connect(orders) as session:
+        texts = pa.concat_arrays([batch["text"] for batch in session.stream(select_all(orders), pa.schema([]))])
+    assert len(texts) == 800_000
+    assert pc.all(pc.less(texts[1:], texts[:-1])).as_py()

@@ -1,6 +1,6 @@
 """Which orders of a partition are older versions of others: decided over the whole partition, in bounded memory."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,7 @@ class Duplicates:
         losers = _losers(versions)
         if len(losers):
             versions = versions.where(~np.isin(versions.rows, losers))
-        self._chunks.append(versions)
+        self._chunks.append(_in_arrow_memory(versions))
         return losers
 
     def losers(self) -> Rows:
@@ -50,6 +50,14 @@ class Duplicates:
         repeated = _repeated(np.concatenate([chunk.keys["high"] for chunk in self._chunks]))
         some = [chunk.where(np.isin(chunk.keys["high"], repeated)) for chunk in self._chunks]
         return _losers(Versions(*(np.concatenate(columns) for columns in zip(*some, strict=True))))
+
+
+def _in_arrow_memory(versions: Versions) -> Versions:
+    """The same where Arrow allocates: of what NumPy frees in pieces of this size, the process gives little back."""
+    copies: list[Any] = [np.frombuffer(pa.allocate_buffer(column.nbytes), column.dtype) for column in versions]
+    for copy, column in zip(copies, versions, strict=True):
+        copy[:] = column
+    return Versions(*copies)
 
 
 def _losers(versions: Versions) -> Rows:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,8 +112,23 @@ class KeyIndex:
             return
         self._segments.append(_sorted(Segment(*_halves(keys), fingerprints, requests)))
         while len(self._segments) > 1 and len(self._segments[-2].high) < _MERGE_RATIO * len(self._segments[-1].high):
-            both = self._segments.pop(-2).followed_by(self._segments.pop())  # and the two are gone: memory is short
-            self._segments.append(_sorted_in_place(both))
+            self._merge_latest()
+
+    def _merge_latest(self) -> None:
+        """Make one segment of the two latest, column by column, each gone when it is copied: memory is short."""
+        newer, older = list[Any](self._segments.pop()), list[Any](self._segments.pop())
+        at = np.searchsorted(older[0], newer[0])
+        if (older[0].take(at, mode="clip") == newer[0]).any():  # the same key, or one that shares its upper half
+            self._segments.append(_sorted_in_place(Segment(*older).followed_by(Segment(*newer))))
+            return
+        is_newer = np.zeros(len(older[0]) + len(newer[0]), np.bool_)
+        is_newer[at + np.arange(len(at))] = True
+        columns: list[Any] = []
+        while older:
+            column = np.empty(len(is_newer), older[0].dtype)
+            column[is_newer], column[~is_newer] = newer.pop(0), older.pop(0)
+            columns.append(column)
+        self._segments.append(Segment(*columns))
 
     def find(self, keys: Keys) -> Found:
         """The request and fingerprint of each key, zeros where the key is unknown."""

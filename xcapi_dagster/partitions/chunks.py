@@ -52,9 +52,12 @@ def keys_of(ledger: KeepsKeys, conversions: pa.Table) -> Keys:
 class KeptKeys:
     """Keys in ``ledger`` that are computed once, though a run reads its conversions again to tell what became of them.
 
-    A key is 16 bytes, and the longest part of reading conversions without their identifiers. Kept ones are found by a
-    digest of the ids that they are the keys of: in the meantime another file may have taken the place of the first.
+    A key is 16 bytes, and the longest part of reading conversions without their identifiers; those of the first million
+    are kept. They are found by a digest of the ids that they are the keys of: in the meantime another file may have
+    taken the place of the first.
     """
+
+    MOST = 1 << 20
 
     def __init__(self, ledger: KeepsKeys) -> None:
         self._ledger = ledger
@@ -63,9 +66,12 @@ class KeptKeys:
     def keep(self, conversions: pa.Table) -> Keys:
         """The key of each conversion, to be kept for whoever takes them."""
         digest = _digest(conversions)
-        if digest not in self._kept:
-            self._kept[digest] = keys_of(self._ledger, conversions)
-        return self._kept[digest]
+        if digest in self._kept:
+            return self._kept[digest]
+        keys = keys_of(self._ledger, conversions)
+        if sum(map(len, self._kept.values())) < self.MOST:
+            self._kept[digest] = keys
+        return keys
 
     def take(self, conversions: pa.Table) -> Keys:
         """The key of each conversion, which are not kept any longer."""

@@ -4,7 +4,7 @@ Raw e-mail addresses and phone numbers are in memory here, one chunk at a time, 
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Self
@@ -67,14 +67,27 @@ def prepare_partition(
         outputs.writing("conversions", partition.key) as conversions,
         outputs.writing("invalid", partition.key) as invalid,
     ):
-        duplicates = Duplicates()
         with _PartitionFiles(conversions, invalid) as files:
-            for orders in warehouse.read(partition.start, partition.end):
-                files.write(*_prepare_chunk(orders, files.read, rules, duplicates, forgotten))
-        pa.default_memory_pool().release_unused()  # a chunk's memory, which is more than sending needs
+            losers = _prepare_chunks(warehouse.read(partition.start, partition.end), files, rules, forgotten)
+        _release_memory()
         set_aside(partition.key, outputs)
-        losers = duplicates.losers()
         return _settle_duplicates(losers, conversions, invalid, files.prepared) if len(losers) else files.prepared
+
+
+def _prepare_chunks(
+    chunks: Iterable[pa.RecordBatch], files: "_PartitionFiles", rules: Rules, forgotten: Forgotten | None
+) -> NDArray[np.int64]:
+    """Prepare all chunks into ``files``; returns the rows that are older versions of orders in another chunk."""
+    duplicates = Duplicates()
+    for orders in chunks:
+        files.write(*_prepare_chunk(orders, files.read, rules, duplicates, forgotten))
+    _release_memory()
+    return duplicates.losers()
+
+
+def _release_memory() -> None:
+    """Give back what Arrow holds for the next chunk: the next step needs its own."""
+    pa.default_memory_pool().release_unused()
 
 
 def _prepare_chunk(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -30,6 +30,8 @@ from xcapi_dagster.warehouse.window import not_a_time
 
 MEMORY_LIMIT: Final = "512MB"
 _ROWS_PER_BATCH: Final = 2048  # as DuckDB itself works, so that memory is bounded where rows are large
+_BATCHES_KEPT: Final = 100  # whose blocks of the file stay in memory
+_ROOM_BYTES: Final = 8 << 20  # for the blocks that are being read
 _DIALECT: Final = Standard()
 
 # One thread, because only then is the order of a query with joins or groups the same every time; it still reads
@@ -40,6 +42,11 @@ _SESSION = f"""
     SET TimeZone = 'UTC';
     SET enable_progress_bar = false;
     SET python_enable_replacements = false;
+"""
+
+_WORKING_MEMORY = """
+    SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()
+    WHERE tag NOT IN ('BASE_TABLE', 'EXTERNAL_FILE_CACHE')
 """
 
 _INTEGERS = {"tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger", "ubigint"}
@@ -112,9 +119,23 @@ class DuckDBSession:
         """The rows of ``query``. They stream from `sql`; `execute` would keep them all in memory."""
         text, values = compiled(query, _DIALECT)
         try:
-            yield from self.connection.sql(text, params=values).to_arrow_reader(_ROWS_PER_BATCH)
+            batches = self.connection.sql(text, params=values).to_arrow_reader(_ROWS_PER_BATCH)
+            for read, batch in enumerate(batches, 1):
+                yield batch
+                if read % _BATCHES_KEPT == 0:
+                    self._let_go_of_blocks()
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise _interrupted(self.reading, error) from None
+
+    def _let_go_of_blocks(self) -> None:
+        """Give back the memory of what was read of the file, which DuckDB keeps until it reaches its limit.
+
+        It lets go of blocks that it can read again before anything else; what a query works with stays.
+        """
+        with self.connection.cursor() as beside, suppress(duckdb.OutOfMemoryException):
+            (working,) = beside.sql(_WORKING_MEMORY).fetchall()[0]
+            beside.execute(f"SET memory_limit = '{working + _ROOM_BYTES}B'")
+            beside.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
 
     def _refuse_more_than_one_statement(self, text: str) -> None:
         """A `.sql` file may close the parenthesis in which it stands, and begin something that writes."""
