@@ -34,7 +34,7 @@ CHECKS: Sequence[tuple[str, Sequence[str]]] = (
     ("definitions", ("dg", "check", "defs")),
 )
 TESTS = ("pytest", "--cov", "--cov-report=term", "-n", "2", "--dist", "worksteal")
-FIGURES = ("python", "-m", "benchmarks", "--orders", "50000", "--repeats", "1")  # only a wrong result fails
+FIGURES = ("python", "-m", "benchmarks", "--repeats", "1")  # only a wrong result fails
 QUICK_TESTS = ("pytest", "-q", "-n", "2", "-m", "not slow")
 
 

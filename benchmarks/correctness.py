@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.digest import digest_of
 from benchmarks.product import run, settings_for
 from benchmarks.straightforward import conversion_of, frame_of
 from xcapi_dagster.sandbox import Sandbox
@@ -30,11 +29,6 @@ def check(orders: Path, folder: Path) -> str:
     if differing:
         raise RuntimeError(f"{len(differing)} conversions differ, such as that of {differing[0]}")
     return f"{sent:,} conversions arrived once each, as the script would have sent them: now they are timed."
-
-
-def expected_digest(orders: Path) -> int:
-    """The digest of what the script would send of ``orders``."""
-    return digest_of(_expected(orders).values())
 
 
 def _expected(orders: Path) -> dict[str, dict[str, Any]]:

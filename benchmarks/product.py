@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import hypothesis  # noqa: F401 - pandera imports it with the first validation where it is, and users do not have it
+import hypothesis.extra.pandas  # noqa: F401 - pandera imports it with the first validation where it is: users lack it
 
 from benchmarks.orders import DAY, PARTITION
 from xcapi_dagster import resources
