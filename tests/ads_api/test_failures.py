@@ -1,5 +1,7 @@
 """What can be proven when no answer comes: nothing was sent, or nobody knows."""
 
+import gzip
+import json
 import os
 import socket
 import threading
@@ -113,6 +115,18 @@ def test_no_proxy_sees_what_goes_to_this_machine(wire: Any, client: Any, monkeyp
         monkeypatch.setenv(name, proxy.url)
     assert post(client(server.url)).kind == "accepted"
     assert proxy.connections == []
+
+
+@pytest.mark.parametrize("framing", ["chunked", "length"])
+def test_an_answer_that_a_gateway_compressed_is_read(wire: Any, client: Any, framing: str) -> None:
+    """Though nobody asked for it: else each request on that way would be in doubt."""
+    document = {"request": {}, "data": {"conversions_processed": 1, "debug_id": "ff02e052-36e4-47d6-bdf0-6d8986446562"}}
+    content = gzip.compress(json.dumps(document).encode())
+    how, body = b"content-length: %d" % len(content), content
+    if framing == "chunked":
+        how, body = b"transfer-encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (len(content), content)
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\n" + how + b"\r\n\r\n"
+    assert post(client(wire.serve(wire.sending(head + body)).url)).kind == "accepted"
 
 
 # Unknown: X may have processed what it got

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, Timeout
 from urllib3.exceptions import HTTPError
@@ -60,7 +59,6 @@ class Connection:
         self.clock = clock
         self.clock_offset = 0.0  # set it to sign later requests as if this machine's clock were so many seconds later
         self._url = api_url.rstrip("/")
-        self._prefix = urlsplit(self._url).path
         self._credentials = credentials
         self._timeout = Timeout(connect=timeout[0], read=timeout[1])
         self._pool_factory = pool_factory
@@ -78,7 +76,7 @@ class Connection:
             # success, or hand the body and the pixel token to another host.
             response = pool.urlopen(
                 method,
-                self._prefix + path,
+                path,
                 body=watched,
                 headers=self._headers(method, path, body, offset),
                 retries=False,
@@ -123,7 +121,7 @@ class _Body:
 def _content(response: BaseHTTPResponse) -> bytes | None:
     """The whole body of an answer, None when it is longer than an answer of X's can be."""
     content = bytearray()
-    for piece in response.stream(_READ_BYTES):
+    for piece in response.stream(_READ_BYTES, decode_content=True):  # chunks stay compressed unless it is said
         content += piece
         if len(content) > MAX_ANSWER_BYTES:
             response.close()  # and its connection, on which the rest would come

@@ -45,15 +45,15 @@ _BEFORE_THE_REQUEST = (
 
 
 class _Adapter(HTTPAdapter):
-    """Gives out the connections on which requests would send."""
+    """Tells on which connections requests would send."""
 
     def pool(self, session: requests.Session, url: str) -> HTTPConnectionPool:
         """Those to the host of ``url``. Raises OSError when the certificates cannot be read."""
-        given = dict(_WITHOUT_PROXY) if is_loopback(url) else {}  # requests adds to it
-        ways: dict[str, Any] = session.merge_environment_settings(url, given, stream=None, verify=None, cert=None)  # type: ignore[assignment]
-        verify, cert = ways["verify"], ways["cert"]
+        proxies = dict(_WITHOUT_PROXY) if is_loopback(url) else {}  # to which those of the environment are added
+        found: dict[str, Any] = session.merge_environment_settings(url, proxies, stream=None, verify=None, cert=None)  # type: ignore[assignment]
+        verify, cert = found["verify"], found["cert"]
         request = requests.Request("GET", url).prepare()
-        pool = self.get_connection_with_tls_context(request, verify, ways["proxies"], cert)
+        pool = self.get_connection_with_tls_context(request, verify, found["proxies"], cert)
         self.cert_verify(pool, url, verify, cert)  # type: ignore[no-untyped-call]
         return cast("HTTPConnectionPool", pool)
 
@@ -61,9 +61,8 @@ class _Adapter(HTTPAdapter):
 def open_pool(url: str) -> HTTPConnectionPool:
     """Connections to the host of ``url``, by the proxies and certificates of the environment; they are kept open.
 
-    They are urllib3's own, since requests, which works with them, takes half as much CPU again for each request: it is
-    only asked once which they are. The libraries' DEBUG logs are shut. Raises OSError when the certificates cannot be
-    read.
+    `requests` only chooses proxy and certificates, once: to send by way of it takes half as much CPU again. The
+    libraries' DEBUG logs are shut. Raises OSError when the certificates cannot be read.
     """
     hush()
     return _Adapter(pool_maxsize=_MOST_CONNECTIONS).pool(requests.Session(), url)
