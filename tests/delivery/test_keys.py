@@ -38,6 +38,12 @@ def test_index_is_a_dict(batches: list[list[tuple[int, int, int, int]]], probes:
     assert list(zip(found.requests.tolist(), found.fingerprints.tolist(), strict=True)) == [
         model.get(probe, (0, 0)) for probe in probes
     ]
+    some = {request for request, _ in list(model.values())[::2]}
+    entries = index.of_requests(np.array(sorted(some), np.uint32))
+    listed = [(*key, *told) for key, *told in zip(*(column.tolist() for column in entries), strict=True)]
+    assert sorted(listed) == sorted(
+        (*key, fingerprint, request) for key, (request, fingerprint) in model.items() if request in some
+    )
 
 
 def test_index_of_many_batches_keeps_the_latest_and_stays_compact() -> None:

@@ -115,20 +115,17 @@ class KeyIndex:
             self._merge_latest()
 
     def _merge_latest(self) -> None:
-        """Make one segment of the two latest, column by column, each gone when it is copied: memory is short."""
-        newer, older = list[Any](self._segments.pop()), list[Any](self._segments.pop())
-        at = np.searchsorted(older[0], newer[0])
-        if (older[0].take(at, mode="clip") == newer[0]).any():  # the same key, or one that shares its upper half
-            self._segments.append(_sorted_in_place(Segment(*older).followed_by(Segment(*newer))))
+        """Make one segment of the two latest."""
+        older, newer = self._segments[-2:]
+        at = np.searchsorted(older.high, newer.high)
+        has_common = (older.high.take(at, mode="clip") == newer.high).any()  # a key, or the upper half of two
+        del self._segments[-2:]
+        if has_common:
+            self._segments.append(_sorted_in_place(older.followed_by(newer)))
             return
-        is_newer = np.zeros(len(older[0]) + len(newer[0]), np.bool_)
-        is_newer[at + np.arange(len(at))] = True
-        columns: list[Any] = []
-        while older:
-            column = np.empty(len(is_newer), older[0].dtype)
-            column[is_newer], column[~is_newer] = newer.pop(0), older.pop(0)
-            columns.append(column)
-        self._segments.append(Segment(*columns))
+        columns = list(older), list(newer)
+        del older, newer  # memory is short: each column goes when it was copied
+        self._segments.append(_interleaved(*columns, at))
 
     def find(self, keys: Keys) -> Found:
         """The request and fingerprint of each key, zeros where the key is unknown."""
@@ -145,18 +142,36 @@ class KeyIndex:
         return Found(requests, fingerprints)
 
     def of_requests(self, requests: NDArray[np.uint32]) -> Entries:
-        """The keys of which one of ``requests`` is the latest."""
+        """The keys of which one of ``requests`` is the latest, each once."""
         parts = [segment.at(np.flatnonzero(np.isin(segment.requests, requests))) for segment in self._segments]
         if not parts:
             return Entries(np.empty(0, KEY), np.empty(0, np.uint64), np.empty(0, np.uint32))
-        high, low, fingerprints, found = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        some = Segment(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        high, low, _, told = _sorted(some)  # a request may have been told twice, before and after its late answer
         keys = np.empty(len(high), KEY)
         keys["high"], keys["low"] = high, low
-        return Entries(keys, fingerprints, found).where(self.find(keys).requests == found)
+        latest = self.find(keys)
+        return Entries(keys, latest.fingerprints, told).where(latest.requests == told)
 
 
 def _halves(keys: Keys) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     return keys["high"].astype(np.uint64), keys["low"].astype(np.uint64)
+
+
+def _interleaved(older: list[Any], newer: list[Any], at: NDArray[np.intp]) -> Segment:
+    """Two sorted segments without a common upper half as one, where the entries of ``newer`` belong ``at`` in older.
+
+    Their columns are taken out of the lists one by one.
+    """
+    is_newer = np.zeros(len(older[0]) + len(newer[0]), np.bool_)
+    is_newer[at + np.arange(len(at))] = True
+    columns: list[Any] = []
+    while older:
+        column = np.empty(len(is_newer), older[0].dtype)
+        column[is_newer] = newer.pop(0)
+        column[~is_newer] = older.pop(0)
+        columns.append(column)
+    return Segment(*columns)
 
 
 def _sorted(entries: Segment) -> Segment:
