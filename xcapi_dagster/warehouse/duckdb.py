@@ -130,11 +130,13 @@ class DuckDBSession:
     def _let_go_of_blocks(self) -> None:
         """Give back the memory of what was read of the file, which DuckDB keeps until it reaches its limit.
 
-        It lets go of blocks that it can read again before anything else; what a query works with stays.
+        It lets go of blocks that it can read again before anything else; what a query works with stays. Where it
+        cannot, they stay too. For that moment the limit is that of all sessions of this process on the file.
         """
-        with self.connection.cursor() as beside, suppress(duckdb.OutOfMemoryException):
+        with self.connection.cursor() as beside:
             (working,) = beside.sql(_WORKING_MEMORY).fetchall()[0]
-            beside.execute(f"SET memory_limit = '{working + _ROOM_BYTES}B'")
+            with suppress(duckdb.Error):
+                beside.execute(f"SET memory_limit = '{working + _ROOM_BYTES}B'")
             beside.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
 
     def _refuse_more_than_one_statement(self, text: str) -> None:
