@@ -8,17 +8,17 @@ from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from xcapi_dagster.conversions.amounts import Amounts, to_counts
 from xcapi_dagster.conversions.columns import Columns
+from xcapi_dagster.conversions.faults import FAULTS, to_bits
 from xcapi_dagster.conversions.hashing import is_sha256
 from xcapi_dagster.conversions.items import to_contents
 from xcapi_dagster.conversions.phones import to_e164
 from xcapi_dagster.conversions.rules import Rules
-from xcapi_dagster.conversions.schema import FAULTS, ORDERS
+from xcapi_dagster.conversions.schema import ORDERS
 from xcapi_dagster.conversions.texts import (
     UNREADABLE,
     before,
@@ -108,7 +108,7 @@ def normalize(columns: Columns, rules: Rules) -> pa.Table:
     values["currency"] = normalize_currency(texts["currency"], found["value"], rules.default_currency)
     values["consent"] = normalize_consent(texts["consent"], rules.unknown_consent)
     values |= columns.times
-    values["faults"] = _bits([found[name].faults[code] for name, code in FAULTS])
+    values["faults"] = to_bits({(name, code): found[name].faults[code] for name, code in FAULTS})
     return pa.table({name: values[name] for name in ORDERS.names}, schema=ORDERS)
 
 
@@ -247,15 +247,6 @@ def normalize_consent(texts: pa.Array, unknown_consent: str) -> pa.Array:
     known = pa.array(list(_CONSENT.values())).take(pc.index_in(answers, pa.array(list(_CONSENT))))
     unasked = "granted" if unknown_consent == "send" else "unknown"
     return pc.if_else(answers.is_null(), unasked, pc.coalesce(known, "unknown"))
-
-
-def _bits(masks: list[pa.Array]) -> pa.Array:
-    """For each row the number in which the bit of each mask that is true there is set, the first mask's the lowest."""
-    bits = np.zeros(len(masks[0]), np.uint64)
-    for bit, mask in enumerate(masks):
-        if pc.any(mask).as_py():  # mostly it is true nowhere
-            bits |= mask.to_numpy(zero_copy_only=False).astype(np.uint64) << np.uint64(bit)
-    return pa.array(bits)
 
 
 def _percent_encoded(url: str) -> str:

@@ -25,26 +25,6 @@ PRIMARY_IDENTIFIERS = ("twclid", "email", "phone", "hashed_email", "hashed_phone
 PAIRED_IDENTIFIERS = ("ip_address", "user_agent")  # identify nobody one by one
 _IDENTIFIERS = ("twclid", "hashed_email", "hashed_phone_number", *PAIRED_IDENTIFIERS)  # as they are sent
 
-# What normalizing may find, as (order column, reason code): each has a bit in the column `faults` of ORDERS.
-FAULTS = (
-    *((name, code)
-      for name in ("order_id", "conversion_id", "twclid", "user_agent", "description", "items", "event_source_url")
-      for code in ("text_too_long", "text_has_identifier")),
-    ("conversion_id", "missing_order_id"),
-    ("value", "invalid_value"),
-    ("quantity", "invalid_quantity"),
-    ("items", "invalid_items"),
-    ("event_source_url", "invalid_url"),
-    ("email", "email_invalid"),
-    ("email", "email_placeholder"),
-    ("phone", "phone_invalid"),
-    ("phone", "phone_no_country"),
-    *((name, code) for name in ("hashed_email", "hashed_phone_number")
-      for code in ("hash_invalid", "hash_placeholder")),
-    ("ip_address", "ip_not_ipv4"),
-    ("ip_address", "ip_not_public"),
-)  # fmt: skip
-
 
 def _texts(*names: str) -> list[tuple[str, pa.DataType]]:
     return [(name, pa.string()) for name in names]
@@ -61,7 +41,7 @@ ORDERS = pa.schema(
         ("currency", pa.string()),
         ("number_items", pa.int64()),
         *_texts("description", "contents", "event_source_url", "consent"),
-        ("faults", pa.uint64()),
+        ("faults", pa.uint64()),  # those of `faults`
     ]
 )
 

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xcapi_dagster.contract import CURRENCIES
+from xcapi_dagster.conversions import faults
 from xcapi_dagster.conversions.frame_contract import Broken, Contract, Rule, has_any, is_in
 from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.conversions.rules import Rules
-from xcapi_dagster.conversions.schema import FAULTS, ORDERS, PAIRED_IDENTIFIERS, PRIMARY_IDENTIFIERS
+from xcapi_dagster.conversions.schema import ORDERS, PAIRED_IDENTIFIERS, PRIMARY_IDENTIFIERS
 from xcapi_dagster.conversions.texts import match_distinct
 from xcapi_dagster.conversions.times import UTC_TIME
 
 _CLOCK_TOLERANCE = timedelta(minutes=10)
-_NO_FAULT = "no_fault"  # the rule that normalizing found nothing: what it did find are rules of their own
-_INVALID_VALUE = 1 << FAULTS.index(("value", "invalid_value"))
+_NO_FAULT = "no_fault"  # the rule that normalizing found nothing; what it did find bears the reason codes
 
 Rows = npt.NDArray[np.bool_]
 
@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
 
 def validate(orders: pa.Table, rules: Rules) -> Verdict:
     """The verdict on normalized orders, a table of ORDERS."""
-    broken = [each for found in _contract(rules).broken(orders) for each in _in_warehouse(found, orders)]
+    broken = [each for rule in _contract(rules).broken(orders) for each in _by_reason(rule, orders)]
     broken.sort(key=lambda each: list(REASONS).index(each.rule))
     is_sendable = np.ones(len(orders), np.bool_)
     for each in broken:
@@ -64,7 +64,7 @@ def _contract(rules: Rules) -> Contract:
             "consent_denied": lambda answers: pc.not_equal(answers, "denied"),
             "consent_unknown": lambda answers: pc.not_equal(answers, "unknown"),
         },
-        "faults": {_NO_FAULT: lambda faults: pc.equal(faults, 0)},
+        "faults": {_NO_FAULT: lambda bits: pc.equal(bits, 0)},
     }
     rows: dict[str, Rule] = {
         "missing_currency": lambda orders: pc.or_(orders["currency"].is_valid(), pc.invert(_has_value(orders))),
@@ -75,8 +75,7 @@ def _contract(rules: Rules) -> Contract:
 
 
 def _has_value(orders: Mapping[str, pa.Array]) -> pa.Array:
-    is_unreadable = pc.not_equal(pc.bit_wise_and(orders["faults"], _INVALID_VALUE), 0)
-    return pc.or_(orders["value"].is_valid(), is_unreadable)
+    return pc.or_(orders["value"].is_valid(), faults.has(orders["faults"], ("value", "invalid_value")))
 
 
 def _suffice(orders: Mapping[str, pa.Array], *, is_pair_enough: bool) -> pa.Array:
@@ -86,12 +85,11 @@ def _suffice(orders: Mapping[str, pa.Array], *, is_pair_enough: bool) -> pa.Arra
     return pc.or_(kept, has_pair) if is_pair_enough else kept
 
 
-def _in_warehouse(broken: Broken, orders: pa.Table) -> list[Broken]:
-    """The same with the warehouse's columns instead of those of ORDERS."""
+def _by_reason(broken: Broken, orders: pa.Table) -> list[Broken]:
+    """A broken rule under its reason code and the warehouse's column; that there is a fault, as what the faults are."""
     if broken.rule == "missing_currency":
         return [broken._replace(column="currency")]
     if broken.rule != _NO_FAULT:
         return [broken]
-    faults = orders["faults"].to_numpy()
-    rows = [(faults & np.uint64(1 << bit)) != 0 for bit in range(len(FAULTS))]
-    return [Broken(code, column, of) for (column, code), of in zip(FAULTS, rows, strict=True) if of.any()]
+    found = faults.found_in(orders["faults"].combine_chunks())
+    return [Broken(code, column, rows) for (column, code), rows in found.items()]
