@@ -137,13 +137,12 @@ def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]
     has_plus = to_flags(pc.match_substring(texts, "+"))
     yield from _settle_international(dialed.where(has_plus))
     national = dialed.where(~has_plus & _has_enough(dialed.digits))
-    abroad = [dialed.where(np.zeros(len(dialed.rows), np.bool_))]
+    maybe_abroad: list[Dialed] = []
     for region, group in national.by(regions.take(pa.array(national.rows))):
-        settled, *others = _settle_in_region(region, group)
-        abroad += others
-        yield settled
-    rows, digits = (np.concatenate([each.rows for each in abroad]), pa.concat_arrays([each.digits for each in abroad]))
-    for part in _settle_international(Dialed(rows, digits)):
+        at_home, with_prefix, with_zeros = _settle_in_region(region, group)
+        yield at_home
+        maybe_abroad += [with_prefix, with_zeros]
+    for part in _settle_international(_together(maybe_abroad)):  # of all regions at once: each step has its price
         yield part.where(to_flags(part.values.is_valid()))
 
 
@@ -157,6 +156,11 @@ def _digits_of(texts: pa.Array) -> pa.Array:
     return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(held[is_digit]))
 
 
+def _together(parts: list[Dialed]) -> Dialed:
+    rows = np.concatenate([np.empty(0, np.intp), *(part.rows for part in parts)])
+    return Dialed(rows, pa.concat_arrays([pa.array([], pa.string()), *(part.digits for part in parts)]))
+
+
 def _settle_international(dialed: Dialed) -> Iterator[Settled]:
     """Numbers that begin with an assigned calling code; others are left out."""
     dialed = dialed.where(_has_enough(dialed.digits))
@@ -168,7 +172,10 @@ def _settle_international(dialed: Dialed) -> Iterator[Settled]:
 
 
 def _settle_in_region(region: str | None, dialed: Dialed) -> tuple[Settled, Dialed, Dialed]:
-    """Numbers without a plus sign: those at home, then those that may be abroad, without the prefix or the 00."""
+    """Numbers without a plus sign: those at home settled, then those that may be abroad without what stands before.
+
+    First those behind the region's prefix for calls abroad, then those behind a 00 that is not its prefix.
+    """
     plan = plan_of_region(region)
     rest, is_abroad = without_international_prefix(dialed.digits, plan)
     home = dialed.where(~is_abroad)
