@@ -13,6 +13,7 @@ import pytest
 from xcapi_dagster.ads_api.client import AdsApiClient
 from xcapi_dagster.ads_api.connection import MAX_ANSWER_BYTES
 from xcapi_dagster.ads_api.responses import Answer
+from xcapi_dagster.errors import ConfigurationError
 
 BODY = b'{"conversions":[{"identifiers":[{"user_agent":"canary-in-the-body"}]}]}'
 
@@ -40,9 +41,10 @@ def test_an_unresolvable_host_is_not_sent(client: Any) -> None:
     assert "DNS" in answer.reason
 
 
-def test_a_label_that_no_resolver_takes_is_not_sent(client: Any) -> None:
-    """urllib3 has an error of its own for it, which requests lets through."""
-    assert post(client(f"https://{'a' * 64}.invalid")).kind == "not_sent"
+def test_a_label_that_no_resolver_takes_is_refused_at_once(client: Any) -> None:
+    """Libraries have errors of their own for it, one before and one behind a proxy."""
+    with pytest.raises(ConfigurationError, match="X_ADS_API_URL"):
+        client(f"https://{'a' * 64}.invalid")
 
 
 def test_a_host_that_speaks_no_tls_is_not_sent(client: Any) -> None:
@@ -95,6 +97,10 @@ def test_a_certificate_can_be_trusted_through_the_environment(
     answer = post(client(server.url))
     assert answer.kind == "not_sent"
     assert "REQUESTS_CA_BUNDLE" in answer.reason
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", __file__)  # there, and no certificate
+    answer = post(client(server.url))
+    assert answer.kind == "not_sent"
+    assert "REQUESTS_CA_BUNDLE" in answer.reason
 
 
 @pytest.mark.parametrize("status", [403, 407, 502])
@@ -106,6 +112,15 @@ def test_a_proxy_that_refuses_is_not_sent(wire: Any, client: Any, monkeypatch: A
     assert answer.kind == "not_sent"
     assert "HTTPS_PROXY" in answer.reason
     assert [(request.method, request.path) for request in proxy.received] == [("CONNECT", "ads-api.x.com:443")]
+
+
+@pytest.mark.parametrize("proxy", ["http://", "socks5://127.0.0.1:1"])
+def test_a_proxy_that_cannot_be_used_is_named(client: Any, monkeypatch: Any, proxy: str) -> None:
+    """An address without a host, and SOCKS, which needs a package that this one does not bring."""
+    monkeypatch.setenv("https_proxy", proxy)
+    answer = post(client("https://ads-api.x.com"))
+    assert answer.kind == "not_sent"
+    assert "HTTPS_PROXY" in answer.reason
 
 
 def test_no_proxy_sees_what_goes_to_this_machine(wire: Any, client: Any, monkeypatch: Any) -> None:

@@ -9,7 +9,8 @@ from xcapi_dagster import contract
 from xcapi_dagster.errors import ConfigurationError
 
 _LOOPBACK = "loopback"
-_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"  # RFC 1035, section 2.3.4: at most 63 characters
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 # X's hosts before 2024 answer for the same accounts.
 _ALIASES: Mapping[str, str] = {
     "ads-api.twitter.com": "ads-api.x.com",

@@ -71,6 +71,9 @@ class Connection:
         watched = None if body is None else _Body(body)
         try:
             pool = self._connected()  # before anything is signed: it shuts the log of what signs
+        except (OSError, HTTPError) as error:
+            return NoReply(failure_reason(error), may_have_arrived=False)
+        try:
             # A repetition below this line would carry the same nonce and signature, and nobody would have claimed it.
             # X's host has moved once: following a redirect would turn a POST into a GET and its 200 into a false
             # success, or hand the body and the pixel token to another host.

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidProxyURL, InvalidSchema
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, LocationValueError, ProxyError, ReadTimeoutError
 
@@ -20,15 +21,18 @@ _WITHOUT_PROXY: dict[str, Any] = {"http": None, "https": None, "all": None}
 # At DEBUG these print keys, tokens and signatures, and the paths of all requests.
 _TALKATIVE = ("oauthlib", "urllib3")
 
+_NO_PROXY = "the proxy cannot be used: check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
 # The first that fits: urllib3 calls each failure to connect a time-out too.
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (ProxyError, "the proxy did not let the request through: check HTTPS_PROXY and NO_PROXY"),
+    (InvalidProxyURL, _NO_PROXY),
+    (InvalidSchema, _NO_PROXY),  # of a proxy's address, as SOCKS is without PySocks: that of X's is checked before
     (socket.gaierror, "the host in X_ADS_API_URL has no address: check its name and this machine's DNS"),
     (
         ssl.SSLCertVerificationError,
         "the TLS certificate is not trusted: check X_ADS_API_URL, this machine's clock and REQUESTS_CA_BUNDLE",
     ),
-    (ssl.SSLError, "the TLS handshake failed: check X_ADS_API_URL and HTTPS_PROXY"),
+    (ssl.SSLError, "the TLS handshake failed: check X_ADS_API_URL, HTTPS_PROXY and REQUESTS_CA_BUNDLE"),
     (ConnectionRefusedError, "the host in X_ADS_API_URL refuses connections"),
     (ConnectTimeoutError, "the host in X_ADS_API_URL could not be connected to"),
     (ReadTimeoutError, "no answer came in time"),
@@ -81,14 +85,14 @@ def failure_reason(error: BaseException) -> str:
     for kind, reason in _REASONS:
         if any(isinstance(cause, kind) for cause in causes):
             return reason
-    if type(error) is OSError:  # requests raises it bare, for this alone
+    if type(error) is OSError:  # requests raises it bare, for this alone, when the pool is opened
         return "the TLS certificates cannot be read: check REQUESTS_CA_BUNDLE"
     return "the connection broke"
 
 
 def never_connected(error: BaseException) -> bool:
     """Whether the request cannot have reached X; to repeat it at once would end the same way."""
-    return type(error) is OSError or any(isinstance(cause, _BEFORE_THE_REQUEST) for cause in _causes(error))
+    return any(isinstance(cause, _BEFORE_THE_REQUEST) for cause in _causes(error))
 
 
 def _is_harmless(record: logging.LogRecord) -> bool:
