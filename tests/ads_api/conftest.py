@@ -5,7 +5,6 @@ import os
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.certificates import self_signed
 from xcapi_dagster.ads_api.auth import Credentials, OAuth1
 from xcapi_dagster.ads_api.client import AdsApiClient
 
@@ -173,17 +173,7 @@ def wire() -> Iterator[Wire]:
 @pytest.fixture(scope="session")
 def untrusted(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
     """TLS for 127.0.0.1 with a certificate that nobody has signed, and that certificate."""
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=sandbox"
-    options = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", os.fspath(key), "-out", os.fspath(certificate)]
-    try:
-        subprocess.run([*command.split(), *options], check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("there is no openssl to make a certificate with")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context, certificate
+    return self_signed("127.0.0.1", tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

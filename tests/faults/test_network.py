@@ -3,18 +3,15 @@
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, Timeout
 
+from tests.certificates import self_signed
 from tests.faults import proxy as broken
 from tests.faults.proxy import Fault, Proxy
 from tests.faults.trial import Trial
@@ -134,28 +131,7 @@ def test_fault_10_an_idle_connection_that_closes_as_it_is_used(attempt: Try, bet
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[ssl.SSLContext, Path]]:
     """Make TLS for an address with a certificate that nobody has signed, and that certificate."""
-    folder = tmp_path_factory.mktemp("tls")
-
-    def made(address: str) -> tuple[ssl.SSLContext, Path]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")]), datetime.now(UTC)
-        names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(address))])
-        certificate = (
-            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(names, critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        paths = folder / f"{address}.pem", folder / f"{address}.key"
-        plain = serialization.NoEncryption()
-        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*paths)
-        return context, paths[0]
-
-    return made
+    return partial(self_signed, folder=tmp_path_factory.mktemp("tls"))
 
 
 def not_sent(trial: Trial, told: str) -> None:
