@@ -28,6 +28,7 @@ HOUR = 3600.0
 
 OpenLedger = Callable[..., Ledger]
 Query = Callable[..., list[Any]]
+Overtake = Callable[..., tuple[Ledger, Claim, Ledger]]
 
 
 class Clock(Protocol):
@@ -71,6 +72,19 @@ def send(ledger: Ledger, state: RequestState, *names: str, **more: Any) -> int:
     claimed = claim(ledger, *names)
     settle(ledger, claimed, state, *names, **more)
     return claimed.request.id
+
+
+@pytest.fixture
+def overtake(ledger_url: str, open_ledger: OpenLedger, query: Query) -> Overtake:
+    """Make a run that was given up for dead while it sent these conversions, its request, and another run."""
+
+    def made(*names: str) -> tuple[Ledger, Claim, Ledger]:
+        slow = open_ledger(ledger_url, "slow")
+        claimed = claim(slow, *names)
+        query(ledger_url, "UPDATE owner SET lease_until = 0")
+        return slow, claimed, open_ledger(ledger_url, "other")
+
+    return made
 
 
 def rejection(request_id: int, keys: Keys, position: int) -> tuple[int, Verdict]:
@@ -332,13 +346,10 @@ def test_the_lease_ends_by_either_clock(ledger_url: str) -> None:
 
 @pytest.mark.parametrize("state", ["accepted", "held"])
 def test_a_late_answer_counts_when_it_is_certain(
-    state: RequestState, ledger_url: str, open_ledger: OpenLedger, query: Query
+    state: RequestState, ledger_url: str, open_ledger: OpenLedger, overtake: Overtake
 ) -> None:
     """Given up as unknown and answered after all: what X certainly did is what the ledger says."""
-    slow = open_ledger(ledger_url, "slow")
-    claimed = claim(slow, "a")
-    query(ledger_url, "UPDATE owner SET lease_until = 0")
-    other = open_ledger(ledger_url, "other")
+    slow, claimed, other = overtake("a")
     settle(slow, claimed, state, "a")
     other.refresh()
     later = open_ledger(ledger_url, "later")
@@ -347,13 +358,10 @@ def test_a_late_answer_counts_when_it_is_certain(
 
 @pytest.mark.parametrize("state", ["refused", "not_processed", "unknown"])
 def test_a_late_answer_that_is_not_certain_leaves_it_unknown(
-    state: RequestState, ledger_url: str, open_ledger: OpenLedger, query: Query
+    state: RequestState, ledger_url: str, open_ledger: OpenLedger, overtake: Overtake
 ) -> None:
     """All runs agree on unknown, the late one and those that come after it."""
-    slow = open_ledger(ledger_url, "slow")
-    claimed = claim(slow, "a")
-    query(ledger_url, "UPDATE owner SET lease_until = 0")
-    other = open_ledger(ledger_url, "other")
+    slow, claimed, other = overtake("a")
     settle(slow, claimed, state, "a")
     other.refresh()
     later = open_ledger(ledger_url, "later")
@@ -361,14 +369,9 @@ def test_a_late_answer_that_is_not_certain_leaves_it_unknown(
 
 
 @pytest.mark.parametrize("state", ["accepted", "held"])
-def test_a_late_answer_is_seen_by_the_claim_that_would_send_again(
-    state: RequestState, ledger_url: str, open_ledger: OpenLedger, query: Query
-) -> None:
+def test_a_late_answer_is_seen_by_the_claim_that_would_send_again(state: RequestState, overtake: Overtake) -> None:
     """Given up as unknown, looked up to be sent once more, answered before that is claimed: nothing is left to send."""
-    slow = open_ledger(ledger_url, "slow")
-    given_up = claim(slow, "a", "b")
-    query(ledger_url, "UPDATE owner SET lease_until = 0")
-    other = open_ledger(ledger_url, "other")
+    slow, given_up, other = overtake("a", "b")
     keys = keys_of(other, "a", "b", "c")
     known = other.memory.look_up(keys)
     parent = other.memory.requests[given_up.request.id]
@@ -380,14 +383,9 @@ def test_a_late_answer_is_seen_by_the_claim_that_would_send_again(
     assert leave.kept.tolist() == [2]
 
 
-def test_a_late_acceptance_is_seen_behind_a_later_verdict(
-    ledger_url: str, open_ledger: OpenLedger, query: Query
-) -> None:
+def test_a_late_acceptance_is_seen_behind_a_later_verdict(overtake: Overtake) -> None:
     """Given up, sent once more and refused as one of a group, to be tried again: its first request was accepted."""
-    slow = open_ledger(ledger_url, "slow")
-    given_up = claim(slow, "a")
-    query(ledger_url, "UPDATE owner SET lease_until = 0")
-    other = open_ledger(ledger_url, "other")
+    slow, given_up, other = overtake("a")
     keys = keys_of(other, "a")
     resent = claim(other, "a", parent=other.memory.requests[given_up.request.id])
     position, ruling = rejection(resent.request.id, keys, 0)
@@ -402,12 +400,11 @@ def test_a_late_acceptance_is_seen_behind_a_later_verdict(
     assert leave.kept.tolist() == []
 
 
-def test_a_late_answer_does_not_hide_a_later_request(ledger_url: str, open_ledger: OpenLedger, query: Query) -> None:
+def test_a_late_answer_does_not_hide_a_later_request(
+    ledger_url: str, open_ledger: OpenLedger, overtake: Overtake
+) -> None:
     """When the resent request was accepted, a late acceptance of the first changes nothing for anybody."""
-    slow = open_ledger(ledger_url, "slow")
-    first = claim(slow, "a")
-    query(ledger_url, "UPDATE owner SET lease_until = 0")
-    other = open_ledger(ledger_url, "other")
+    slow, first, other = overtake("a")
     second = send(other, "accepted", "a")
     settle(slow, first, "held", "a")
     other.refresh()
@@ -416,13 +413,10 @@ def test_a_late_answer_does_not_hide_a_later_request(ledger_url: str, open_ledge
 
 @pytest.mark.parametrize("state", ["unknown", "held", "refused", "not_processed"])
 def test_nothing_later_hides_what_x_accepted(
-    state: RequestState, ledger_url: str, open_ledger: OpenLedger, query: Query
+    state: RequestState, ledger_url: str, open_ledger: OpenLedger, overtake: Overtake
 ) -> None:
     """A run was given up and its order sent in its place; then its answer came: X has the order, whatever else ends."""
-    slow = open_ledger(ledger_url, "slow")
-    first = claim(slow, "a")
-    query(ledger_url, "UPDATE owner SET lease_until = 0")
-    other = open_ledger(ledger_url, "other")
+    slow, first, other = overtake("a")
     second = claim(other, "a")
     settle(slow, first, "accepted", "a")
     settle(other, second, state, "a")
