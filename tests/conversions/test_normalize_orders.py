@@ -59,7 +59,7 @@ def test_free_text_is_short_and_without_addresses() -> None:
     assert only(normalize_text(column("x" * 501), 500)) == "text_too_long"
     assert only(normalize_text(column("é" * 50_001))) == "text_too_long"
     assert only(normalize_text(column("for marie@example.com"))) == "text_has_identifier"
-    assert only(normalize_text(column("\ufffd"))) is None
+    assert only(normalize_text(column("\ufffd"))) == "text_unreadable"
 
 
 def test_a_conversion_always_fits_into_a_request() -> None:

@@ -11,8 +11,8 @@ from xcapi_dagster.conversions.reasons import API_PARAMETERS, REASONS, Reason, r
 DOCUMENTED = """
 missing_order_id duplicate_order invalid_time future_time invalid_value negative_value missing_currency
 invalid_currency invalid_event_id no_identifier needs_second_identifier
-invalid_quantity invalid_items invalid_url text_too_long text_has_identifier email_invalid email_placeholder
-phone_invalid phone_no_country hash_invalid hash_placeholder ip_not_ipv4 ip_not_public
+invalid_quantity invalid_items invalid_url text_unreadable text_too_long text_has_identifier email_invalid
+email_placeholder phone_invalid phone_no_country hash_invalid hash_placeholder ip_not_ipv4 ip_not_public
 consent_denied consent_unknown forgotten
 api_unrecognised api_group_held unknown_outcome too_late_to_deduplicate changed_after_acceptance
 """.split()

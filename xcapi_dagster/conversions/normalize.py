@@ -114,17 +114,19 @@ def normalize(columns: Columns, rules: Rules) -> pa.Table:
 
 def normalize_text(texts: pa.Array, characters: int | None = None) -> Normalized:
     """Free text without white space at its ends. None that is very long, none with an e-mail address in it."""
-    texts = drop_unreadable(strip(texts))
+    texts = strip(texts)
+    unreadable = flags(pc.equal(texts, UNREADABLE))
     too_long = pc.greater(pc.binary_length(texts), _TEXT_BYTES)
     if characters is not None:
         too_long = pc.or_(too_long, pc.greater(pc.utf8_length(texts), characters))
-    return _without(texts, {"text_too_long": flags(too_long), "text_has_identifier": has_email(texts)})
+    faults = {"text_unreadable": unreadable, "text_too_long": flags(too_long), "text_has_identifier": has_email(texts)}
+    return _without(texts, faults)
 
 
 def normalize_conversion_id(texts: pa.Array) -> Normalized:
     """Free text, and where it cannot be read: there the order id must not take its place."""
     values, faults = normalize_text(texts)
-    return Normalized(values, {**faults, "missing_order_id": flags(pc.equal(texts, UNREADABLE))})
+    return Normalized(values, {**faults, "missing_order_id": faults["text_unreadable"]})
 
 
 def or_order_id(conversion_ids: Normalized, order_ids: pa.Array) -> pa.Array:
@@ -171,7 +173,9 @@ def normalize_twclid(texts: pa.Array, urls: pa.Array) -> Normalized:
     from_urls = _first_twclid(urls)
     is_encoded = contains_any(from_urls, "%+")
     from_urls = replace_where(is_encoded, from_urls, lambda some: map_distinct(some, unquote_plus))
-    return normalize_text(pc.coalesce(drop_unreadable(strip(texts)), from_urls))
+    texts = strip(texts)
+    is_readable = pc.not_equal(texts, UNREADABLE)
+    return normalize_text(pc.coalesce(keep_where(is_readable, texts), from_urls, texts))
 
 
 def _first_twclid(urls: pa.Array) -> pa.Array:
@@ -231,7 +235,7 @@ def normalize_event_source_url(texts: pa.Array, *, is_sent: bool) -> Normalized:
     """
     if not is_sent:
         texts = pa.nulls(len(texts), pa.string())
-    texts = drop_unreadable(strip(texts))
+    texts = strip(texts)
     pages = extract(texts, _URL, "page")
     is_unusual = matches(pages, r"[^!-~]|[\"<>\\^`{|}]")
     pages = replace_where(is_unusual, pages, lambda some: map_distinct(some, _percent_encoded))
@@ -251,11 +255,6 @@ def normalize_consent(texts: pa.Array, unknown_consent: str) -> pa.Array:
 
 def _percent_encoded(url: str) -> str:
     return quote(url, safe=_URL_CHARACTERS)
-
-
-def drop_unreadable(texts: pa.Array) -> pa.Array:
-    """The texts, null where they are UNREADABLE."""
-    return drop_where(pc.equal(texts, UNREADABLE), texts)
 
 
 def _without(values: pa.Array, faults: Mapping[str, pa.Array]) -> Normalized:
