@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.__main__ import per_order, positive, product
 from benchmarks.orders import write_orders
@@ -37,27 +35,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--orders", type=positive, default=200_000)
     given = parser.parse_args()
-    load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    table = Table(title=f"{given.orders:,} orders, and three times as many, of which the CPU is told; {load}")
-    headings = ("CPU, µs an order", "sent a second", "peak, MB", "bytes a further order", "what became of them")
-    for heading in ("", *headings):
-        table.add_column(heading, justify="right" if heading else "left")
-    for circumstance in CIRCUMSTANCES:
-        table.add_row(*measured(circumstance, given.orders))
-    Console(width=140).print(table)
+    print(f"{given.orders:,} orders, and {3 * given.orders:,}, of which CPU, rate and what became of them are told;")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    for circumstance in CIRCUMSTANCES:  # each takes a while, so it is told at once
+        print(f"\n{circumstance.name}", *measured(circumstance, given.orders), sep="\n  ", flush=True)
 
 
 def measured(circumstance: Circumstance, orders: int) -> list[str]:
-    """A row of the table; raises RuntimeError when orders were lost or did not arrive."""
+    """Lines to be printed; raises RuntimeError when orders were lost or did not arrive."""
     fewer, more = (run(circumstance, number) for number in (orders, 3 * orders))
     further = (more["peak_bytes"] - fewer["peak_bytes"]) / (2 * orders)
     became = {state: count for state, count in more["counts"].items() if count and state not in ("read", "requests")}
     return [
-        circumstance.name,
-        f"{per_order(more):.1f}",
-        f"{more['read'] / more['wall']['upload']:,.0f}",
-        f"{fewer['peak_bytes'] / 2**20:.0f}, {more['peak_bytes'] / 2**20:.0f}",
-        f"{further:.0f}",
+        f"{per_order(more):.1f} µs of CPU an order, {more['read'] / more['wall']['upload']:,.0f} sent a second",
+        f"peak {fewer['peak_bytes'] / 2**20:.0f} and {more['peak_bytes'] / 2**20:.0f} MB: {further:.0f} bytes an order",
         ", ".join(f"{count:,} {state}" for state, count in became.items()),
     ]
 
