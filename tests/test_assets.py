@@ -158,6 +158,7 @@ def test_the_checks_are_part_of_the_steps(settings: Settings) -> None:
             "counts_add_up",
             "rejection_rate",
             "no_new_reasons",
+            "no_missing_orders",
         ),
         True,
     )

@@ -101,3 +101,14 @@ def test_a_new_reason_is_named_with_its_fix() -> None:
     assert "2026-11-05: negative_value (Leave refunds" in str(verdict.description)
     assert "2026-11-06" not in str(verdict.description)
     assert checks.no_new_reasons(ASSET, ["2026-11-06"], History(summaries)).passed
+
+
+def test_orders_that_went_are_told() -> None:
+    """Fewer than before, not more, and not where nothing was read before."""
+    counts = {f"2026-11-0{day}": Counts(read=100) for day in (1, 2, 3, 4)}
+    before = {"2026-11-01": 101, "2026-11-02": 100, "2026-11-03": 99, "2026-10-31": 7}
+    verdict = checks.no_missing_orders(ASSET, counts, before)
+    assert (verdict.passed, verdict.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert str(verdict.description).endswith("Orders: 2026-11-01: 101 before, 100 now")
+    del before["2026-11-01"]
+    assert checks.no_missing_orders(ASSET, counts, before).passed

@@ -138,6 +138,7 @@ def _upload(
             partitions = windows_of(partitions_def, context.partition_keys)
             outputs = resources.outputs_of(settings)
             history = History.of(outputs)
+            read_before = {summary.partition: summary.read.orders for summary in history.all}
             uploaded = _upload_partitions(context, settings, partitions, history)
             for key, outcome in uploaded.items():
                 told = of_uploaded(outcome, outputs.path("upload_results", key))
@@ -148,6 +149,7 @@ def _upload(
                 checks.counts_add_up(report, counts),
                 checks.rejection_rate(report, counts),
                 checks.no_new_reasons(report, list(counts), history),
+                checks.no_missing_orders(report, counts, read_before),
             ]
         yield dg.MaterializeResult(asset_key=report, check_results=verdicts)
         with sanitized():

@@ -18,6 +18,7 @@ from xcapi_dagster.reports.identifiers import STRONG_IDENTIFIERS, Identifier, Id
 COUNTS_ADD_UP = "counts_add_up"
 REJECTION_RATE = "rejection_rate"
 NO_NEW_REASONS = "no_new_reasons"
+NO_MISSING_ORDERS = "no_missing_orders"
 IDENTIFIER_COVERAGE = "identifier_coverage"
 STEADY_COVERAGE = "steady_identifier_coverage"
 NO_LATE_ORDERS = "no_late_orders"
@@ -58,6 +59,11 @@ def specs_of_report(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(REJECTION_RATE, asset=asset, description="Few orders are invalid or rejected by X."),
         dg.AssetCheckSpec(
             NO_NEW_REASONS, asset=asset, description="No order has a reason that no earlier partition had."
+        ),
+        dg.AssetCheckSpec(
+            NO_MISSING_ORDERS,
+            asset=asset,
+            description="The warehouse gave no fewer orders than when the partition was synced before.",
         ),
     ]
 
@@ -132,6 +138,19 @@ def no_new_reasons(asset: dg.AssetKey, partitions: Sequence[str], history: Histo
         if new.get(key)
     }
     return _result(asset, NO_NEW_REASONS, failing, "Open the rejection report: something is wrong for the first time")
+
+
+def no_missing_orders(
+    asset: dg.AssetKey, partitions: Mapping[str, Counts], read_before: Mapping[str, int]
+) -> dg.AssetCheckResult:
+    """Whether every partition has at least as many orders as were ``read_before``, where it was synced before."""
+    failing = {
+        key: f"{read_before[key]:,} before, {counts.read:,} now"
+        for key, counts in partitions.items()
+        if counts.read < read_before.get(key, 0)
+    }
+    advice = "Find out why orders went: the report does not name them, and what X accepted of them stays there. Orders"
+    return _result(asset, NO_MISSING_ORDERS, failing, advice)
 
 
 def no_late_orders(asset: dg.AssetKey, watched: Iterable[Watched]) -> dg.AssetCheckResult:

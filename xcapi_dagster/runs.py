@@ -48,6 +48,7 @@ class Ran:
     counts: dict[str, Counts]
     failures: tuple[str, ...]
     failed_checks: tuple[str, ...]
+    warnings: tuple[str, ...] = ()  # of checks that do not fail a run
     without_time: int = 0  # orders that belong to no partition
 
     @property
@@ -137,8 +138,13 @@ class Project:
                 run_id=run_id,
             )
         report = dg.AssetKey([self._name, "rejection_report"])
-        failed, unchecked = tuple(_failures(result)), tuple(_failed_checks(result))
-        return Ran(_counts(result, report), failed, unchecked, _without_time(result))
+        return Ran(
+            _counts(result, report),
+            failures=tuple(_failures(result)),
+            failed_checks=tuple(_failed_checks(result, dg.AssetCheckSeverity.ERROR)),
+            warnings=tuple(_failed_checks(result, dg.AssetCheckSeverity.WARN)),
+            without_time=_without_time(result),
+        )
 
 
 @contextmanager
@@ -279,7 +285,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
             yield by_user or (_STOPPED if is_stopped else error.message.strip() if error else "a step failed")
 
 
-def _failed_checks(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+def _failed_checks(result: dg.ExecuteInProcessResult, severity: dg.AssetCheckSeverity) -> Iterator[str]:
     for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
+        if not evaluation.passed and evaluation.severity == severity:
             yield f"{evaluation.check_name}: {evaluation.description}"

@@ -138,12 +138,25 @@ def test_late_orders_show_and_only_they_are_sent(
     assert status() == (1, [("2026-11-01", 10, False), ("2026-11-02", 10, False), ("2026-11-03", 10, False)])
     sync(*DAYS)
     assert status() == (0, [("2026-11-01", 0, True), ("2026-11-02", 0, True), ("2026-11-03", 0, True)])
+    latest = xcapi("status", "--json")  # nobody has bought anything for two weeks
+    assert [json.loads(line)["partition"] for line in latest.stdout.splitlines()] == [
+        "2026-11-01",
+        "2026-11-02",
+        "2026-11-03",
+    ]
+    assert "The latest 14 partitions have no orders" in latest.stderr
     before = len(sandbox.received)
     sql("UPDATE orders SET ordered_at = ordered_at + INTERVAL 1 DAY WHERE order_id = 'order-9'")
     sql("INSERT INTO orders SELECT 'late', ordered_at, 'late@example.com', NULL, true, 1, 'USD' FROM orders LIMIT 1")
     assert status()[1] == [("2026-11-01", 0, True), ("2026-11-02", 1, False), ("2026-11-03", 0, True)]
     sync(*DAYS)
     assert [received.conversion["conversion_id"] for received in sandbox.received[before:]] == ["late"]
+    assert status()[0] == 0
+    sql("DELETE FROM orders WHERE order_id = 'order-1'")
+    assert status()[1][0] == ("2026-11-01", -1, False)
+    done = xcapi("sync", "--partition", "2026-11-01")
+    assert "xcapi: warning: no_missing_orders" in done.stderr
+    assert "2026-11-01: 10 before, 9 now" in done.stderr
     assert status()[0] == 0
 
 

@@ -71,6 +71,8 @@ def tell(
             err=True,
         )
     for ran in outcomes:
+        for warning in ran.warnings:
+            click.echo(f"xcapi: warning: {warning}", err=True)
         for failure in (*ran.failures, *ran.failed_checks):
             click.echo(f"xcapi: {failure}", err=True)
 

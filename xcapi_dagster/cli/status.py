@@ -18,7 +18,7 @@ _LATEST = 14  # partitions, unless others are asked for
 
 
 @click.command()
-@click.option("--from", "first", metavar="KEY", help="The first partition; without, the latest 14 are looked at.")
+@click.option("--from", "first", metavar="KEY", help="The first partition; without, the latest 14 that have ended.")
 @click.option("--to", "last", metavar="KEY", help="The last partition.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each partition.")
 @instance_options
@@ -31,9 +31,17 @@ def status(first: str | None, last: str | None, *, as_json: bool, instance: Chos
         raise click.UsageError("give --from and --to, or neither")
     settings = instance.settings()
     project = Project(instance.module or BUNDLED_PROJECT, instance.name)
-    keys = project.partitions(first, last) if first and last else project.latest(_LATEST)
     summaries = {summary.partition: summary for summary in History.of(resources.outputs_of(settings)).all}
-    found = list(watch(project.windows(keys), resources.warehouse_of(settings), summaries))
+
+    def watched(keys: Sequence[str]) -> list[Watched]:
+        return list(watch(project.windows(keys), resources.warehouse_of(settings), summaries))
+
+    found = watched(project.partitions(first, last) if first and last else project.latest(_LATEST))
+    if first is None and summaries and all(each.is_empty for each in found):
+        click.echo(
+            f"The latest {len(found)} partitions have no orders: these are the latest that were synced.", err=True
+        )
+        found = watched(sorted(summaries)[-_LATEST:])
     if as_json:
         for each in found:
             click.echo(json.dumps(each.as_dict(), default=str))

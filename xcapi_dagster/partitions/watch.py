@@ -39,6 +39,11 @@ class Watched:
         return self.in_warehouse - (self.read or 0)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to tell of it: no orders, and it was never synced."""
+        return self.read is None and not self.in_warehouse
+
+    @property
     def is_settled(self) -> bool:
         """Whether a sync would find nothing to do, as far as numbers tell."""
         return self.difference == 0 and not (self.pending or self.unknown or self.held)
@@ -47,7 +52,7 @@ class Watched:
     def told(self) -> str:
         """The same in words."""
         if self.read is None:
-            return "never synced" if self.in_warehouse else "no orders"
+            return "no orders" if self.is_empty else "never synced"
         if self.difference:
             return f"{self.difference:+,} orders since"
         return "settled" if self.is_settled else "open"
