@@ -1,13 +1,18 @@
 """Which rows a refusal is about, from X's words and the events alone."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xcapi_dagster import contract
 from xcapi_dagster.ads_api.api_errors import ApiError, read_errors
-from xcapi_dagster.delivery.isolate import alone, reason_code, refused_event_ids, suspects
+from xcapi_dagster.delivery import isolate
+from xcapi_dagster.delivery.isolate import Suspicion, alone, reason_code
 
 Event = Callable[..., dict[str, Any]]
 
@@ -16,6 +21,19 @@ def errors(*entries: tuple[str, str]) -> tuple[ApiError, ...]:
     """X's errors with these parameters and messages, as the client reads them."""
     document = {"errors": [{"code": "INVALID_PARAMETER", "parameter": p, "message": m} for p, m in entries]}
     return read_errors(document)
+
+
+def suspects(errors: Sequence[ApiError], events: Sequence[dict[str, Any]]) -> dict[int, Suspicion]:
+    """Of these events, written as JSON in one of the two usual ways."""
+    texts = [json.dumps(event, ensure_ascii=False).encode() for event in events]
+    found = isolate.suspects(errors, texts)
+    assert found == isolate.suspects(errors, [json.dumps(event).encode() for event in events])
+    return found
+
+
+def refused_event_ids(errors: Sequence[ApiError], events: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Of these events."""
+    return isolate.refused_event_ids(errors, [json.dumps(event).encode() for event in events])
 
 
 @pytest.mark.parametrize(
@@ -185,3 +203,18 @@ def test_every_documented_row_message_with_an_echo_is_matched(event: Event) -> N
         if parameter.startswith("hashed"):
             bad = event("2", identifiers=[{parameter: "strange"}])
         assert list(suspects(errors((parameter, text)), [event("1"), bad])) == [1], message.name
+
+
+@given(
+    st.lists(st.text(max_size=4), min_size=1, max_size=6),
+    st.text(min_size=1, max_size=4).map(str.strip).filter(bool),
+    st.sampled_from(["hashed_email", "content_name"]),
+)
+def test_any_value_is_found_however_it_is_written(values: list[str], echoed: str, parameter: str) -> None:
+    """As the transform writes it, quotes, backslashes, controls and all: exactly the rows that hold it are accused."""
+    error = replace(errors((parameter, "an echo follows"))[0], value=echoed)
+    rows = [{"identifiers": [{"hashed_email": value}], "contents": [{"content_name": value}]} for value in values]
+    expected = [position for position, value in enumerate(values) if value == echoed]
+    if len(expected) == len(rows) > 1:
+        expected = []
+    assert sorted(suspects([error], rows)) == expected

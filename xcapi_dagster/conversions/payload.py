@@ -81,15 +81,15 @@ def _identifiers(columns: dict[str, pa.Array]) -> pa.Array:
     """
     address, agent = columns["ip_address"], escaped(columns["user_agent"])
     pair = pc.binary_join_element_wise('{"ip_address":"', address, '","user_agent":"', agent, '"}', "")
-    rest = joined(
+    unpaired = joined(
         *given(',"ip_address":"', keep_where(agent.is_null(), address), '"'),
         *given(',"user_agent":"', keep_where(address.is_null(), agent), '"'),
     )
     entries = []
     for name in ("twclid", "hashed_email", "hashed_phone_number"):
         texts = escaped(columns[name])
-        entries.append(pc.binary_join_element_wise(f'{{"{name}":"', texts, '"', rest, "}", ""))
-        rest = pc.if_else(texts.is_valid(), "", rest)
+        entries.append(pc.binary_join_element_wise(f'{{"{name}":"', texts, '"', unpaired, "}", ""))
+        unpaired = pc.if_else(texts.is_valid(), "", unpaired)
     listed = pc.binary_join_element_wise(*entries, pair, ",", null_handling="skip")
     if len(listed) != len(pair):  # the kernel leaves out rows without any
         raise ContractError("a conversion without identifier was about to be sent")

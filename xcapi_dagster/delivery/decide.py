@@ -1,6 +1,5 @@
 """What to do about an answer of X's: pure, one function for each kind of answer."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -137,13 +136,13 @@ def _too_large(case: _Case) -> Decision:
 
 def _refused(case: _Case) -> Decision:
     """X names errors, not rows: nothing of the request was processed, and only the rows at fault are rejected."""
-    errors, events = case.answer.errors, [json.loads(text) for text in case.batch.texts()]
-    if why := isolate.refused_event_ids(errors, events).get(short_event_id(case.situation.default_event_id)):
+    errors, texts = case.answer.errors, case.batch.texts()
+    if why := isolate.refused_event_ids(errors, texts).get(short_event_id(case.situation.default_event_id)):
         message = (
             f"X does not take the configured event ({why}): set X_ADS_EVENT_ID to a single event of X_ADS_PIXEL_ID"
         )
         return Decision(case.settle("not_processed"), halt=message)
-    found = isolate.suspects(errors, events)
+    found = isolate.suspects(errors, texts)
     if found:
         return _rejected(case, found)
     if len(case.batch) == 1:

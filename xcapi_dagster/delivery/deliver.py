@@ -118,17 +118,17 @@ class Delivery:
     def _batches(self, chunk: Chunk) -> Iterator[Batch]:
         """What of ``chunk`` may be sent now, in the order of SENDABLE; what was in one request stays in one."""
         memory, now = self._ledger.memory, self._ledger.refresh()
-        known = standings(memory, chunk.keys, chunk.fingerprints, chunk.times, self._terms.policy, now)
+        of_all, known = standings(memory, chunk.keys, chunk.fingerprints, chunk.times, self._terms.policy, now)
         largest = self._ledger.largest_batch(self._terms.share)
         for standing in SENDABLE:
-            todo = np.flatnonzero(known.standing == standing)
-            size = min(largest, GROUP_SIZE) if standing == Standing.GROUPED else largest
-            for request_id, part in originals(known.known.requests, todo):
+            todo = np.flatnonzero(of_all == standing)
+            is_grouped = standing == Standing.GROUPED
+            size = min(largest, GROUP_SIZE) if is_grouped else largest
+            for request_id, part in originals(known.requests, todo):
                 parent = memory.requests.get(request_id) if standing != Standing.NEW else None
                 is_released = parent is not None and parent.state == "resend"
-                heard, moment = known.known.heard, known.known.moment
-                for batch in batches(chunk.render(part), chunk, part, heard, size, moment):
-                    since = _suspected_since(known.known, part[batch.positions]) if standing == Standing.GROUPED else 0
+                for batch in batches(chunk.render(part), chunk, part, known.heard, size, known.moment):
+                    since = _suspected_since(known, part[batch.positions]) if is_grouped else 0
                     yield replace(batch, parent=parent, may_be_late=is_released, suspected_since=since)
 
     def _send(self, partition: str, batch: Batch) -> None:

@@ -70,14 +70,12 @@ def upload_partition(
             hold_what_changed(ledger, key, chunks(path, keys.keep), policy)
             progress = Progress(key, Prepared.of_file(outputs, key).ready, tell)
             delivery.deliver(key, chunks(path, keys.keep), progress.add)
-    except LedgerError:
-        with suppress(XConversionsError):  # the first error says more
-            write_stamp(outputs, ledger.latest_stamp())  # a ledger that has forgotten some of it is found out
-        raise
-    except Exception:
-        raise
-    except BaseException:  # a signal: what was in flight is settled
-        write_results(key, ledger, policy, outputs, keys=keys)
+    except BaseException as error:
+        if isinstance(error, LedgerError):
+            with suppress(XConversionsError):  # the first error says more
+                write_stamp(outputs, ledger.latest_stamp())  # a ledger that has forgotten some of it is found out
+        elif not isinstance(error, Exception):  # a signal: what was in flight is settled
+            write_results(key, ledger, policy, outputs, keys=keys)
         raise
     return write_results(key, ledger, policy, outputs, keys=keys, halted=delivery.halted)
 

@@ -208,8 +208,8 @@ BUGS = (
         "the good rows of a refused batch are rejected with the bad one",
         (7,),
         "delivery/isolate.py",
-        "if _is_about(error, event, event_ids)]",
-        "if _is_about(error, event, event_ids) or position]",
+        "dict.fromkeys(accused, suspicion)",
+        "dict.fromkeys(range(len(texts)), suspicion)",
         (STORY + "rejected_mended_and_accepted", DELIVER + "echoed_rows_cost_two_posts"),
     ),
     Bug(
