@@ -73,14 +73,14 @@ def sent(prepared: Any, *names: str) -> list[Any]:
 
 
 def test_conversion_ids(prepare_order: Any) -> None:
-    """The column, else the order id; blank is none; what cannot be read must not become another id."""
-    column_ = column(None, " ", "web-1", "x@example.com")
-    assert sent(prepare_order(conversion_id=column_), "conversion_id") == [["A-1", "A-1", "web-1", "A-1"]]
-    unreadable = prepare_order(conversion_id=pa.array([b"\xff"]))
-    assert sent(unreadable, "conversion_id") == [[]]
-    assert unreadable.rejections.select(["reason_code", "column"]).to_pylist() == [
-        {"reason_code": "missing_order_id", "column": "conversion_id"}
-    ]
+    """The column, else the order id; blank is none; one that cannot be sent must not become another id."""
+    assert sent(prepare_order(conversion_id=column(None, " ", "web-1")), "conversion_id") == [["A-1", "A-1", "web-1"]]
+    unusable = prepare_order(conversion_id=pa.array([b"\xff", b"marie@example.com-7"]))
+    assert sent(unusable, "conversion_id") == [[]]
+    assert (
+        unusable.rejections.select(["reason_code", "column"]).to_pylist()
+        == [{"reason_code": "invalid_conversion_id", "column": "conversion_id"}] * 2
+    )
 
 
 @pytest.mark.parametrize(

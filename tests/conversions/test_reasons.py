@@ -9,7 +9,8 @@ from xcapi_dagster.conversions.reasons import API_PARAMETERS, REASONS, Reason, r
 
 # The documented set; a code is never renamed, so that this list only grows.
 DOCUMENTED = """
-missing_order_id duplicate_order invalid_time future_time invalid_value negative_value missing_currency
+missing_order_id invalid_conversion_id duplicate_order invalid_time future_time invalid_value negative_value
+missing_currency
 invalid_currency invalid_event_id no_identifier needs_second_identifier
 invalid_quantity invalid_items invalid_url text_unreadable text_too_long text_has_identifier email_invalid
 email_placeholder phone_invalid phone_no_country hash_invalid hash_placeholder ip_not_ipv4 ip_not_public

@@ -52,6 +52,9 @@ BROKEN: list[tuple[dict[str, Any], list[str]]] = [
     ({"consent": None}, ["consent_unknown"]),
     ({"consent": "maybe"}, ["consent_unknown"]),
     ({"consent": "denied", "order_id": None}, ["missing_order_id", "consent_denied"]),
+    ({"conversion_id": b"\xff"}, ["invalid_conversion_id"]),
+    ({"conversion_id": "marie@example.com-7"}, ["invalid_conversion_id"]),
+    ({"conversion_id": "x" * 100_001}, ["invalid_conversion_id"]),
     ({"order_id": "for marie@example.com"}, ["missing_order_id", "text_has_identifier"]),
 ]
 DEGRADED: list[tuple[dict[str, Any], list[str]]] = [

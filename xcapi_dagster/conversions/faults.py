@@ -12,10 +12,10 @@ Fault = tuple[str, str]  # order column, reason code
 # Each has a bit in the column, the first the lowest.
 FAULTS: tuple[Fault, ...] = (
     *((name, code)
-      for name in ("order_id", "conversion_id", "twclid", "user_agent", "description", "items", "event_source_url")
+      for name in ("order_id", "twclid", "user_agent", "description", "items", "event_source_url")
       for code in ("text_too_long", "text_has_identifier")),
     *((name, "text_unreadable") for name in ("twclid", "user_agent", "description")),
-    ("conversion_id", "missing_order_id"),
+    ("conversion_id", "invalid_conversion_id"),
     ("value", "invalid_value"),
     ("quantity", "invalid_quantity"),
     ("items", "invalid_items"),

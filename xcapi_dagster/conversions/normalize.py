@@ -4,6 +4,7 @@ What comes out is null wherever nothing can be sent; where something was given a
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
@@ -124,14 +125,14 @@ def normalize_text(texts: pa.Array, characters: int | None = None) -> Normalized
 
 
 def normalize_conversion_id(texts: pa.Array) -> Normalized:
-    """Free text, and where it cannot be read: there the order id must not take its place."""
+    """Free text, as the pixel sends it: whatever is wrong with it, no other id may take its place."""
     values, faults = normalize_text(texts)
-    return Normalized(values, {**faults, "missing_order_id": faults["text_unreadable"]})
+    return Normalized(values, {"invalid_conversion_id": reduce(pc.or_, faults.values())})
 
 
 def or_order_id(conversion_ids: Normalized, order_ids: pa.Array) -> pa.Array:
     """The conversion ids, the order id where a row has none."""
-    return pc.coalesce(conversion_ids.values, drop_where(conversion_ids.faults["missing_order_id"], order_ids))
+    return pc.coalesce(conversion_ids.values, drop_where(conversion_ids.faults["invalid_conversion_id"], order_ids))
 
 
 def normalize_description(texts: pa.Array) -> Normalized:
