@@ -16,6 +16,7 @@ from xcapi_dagster.ads_api.client import AdsApiClient
 from xcapi_dagster.delivery.batch import Chunk
 from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.deliver import Delivery, Terms
+from xcapi_dagster.delivery.doubt import Resolution, doubts, resolve
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import Outcomes, outcomes
 from xcapi_dagster.delivery.standing import Policy, standings
@@ -805,3 +806,25 @@ def test_a_resent_request_that_x_refuses_is_isolated(start: Start, orders: Order
     assert ran.states == {"accepted": 19, "rejected": 1}
     assert bench.arrived == Counter(ids(members)) - Counter(["order-4"])
     assert bench.run(members, run_id="run-2").posts == 0
+
+
+@pytest.mark.parametrize("resolution", ["lost", "resend"])
+def test_what_an_operator_lets_go_out_again_is_settled_though_x_refuses_it_late(
+    start: Start, orders: Orders, resolution: Resolution
+) -> None:
+    """Days after they were first sent, in groups after a refusal without a word: nothing stays pending for ever."""
+    bench = start(rules=Rules(echo_values=False))
+    bad = (5, 60, 130, 200, 270, 340, 410, 480)
+    members = orders(500, **{f"at_{position}": BAD_EMAIL for position in bad})
+
+    def die(_moment: str) -> None:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        bench.run(members, failpoint=die, policy=HOLD)
+    bench.clock.now += 60 * HOUR
+    with bench.ledger("operator") as ledger:
+        assert resolve(ledger, doubts(ledger, HOLD), resolution, by="marie", why="looked it up") == 500
+    assert bench.run(members, run_id="run-2", policy=HOLD).states["pending"] > 0  # too many requests for one run
+    ran = bench.run(members, run_id="run-3", policy=HOLD)
+    assert ran.states == {"accepted": 492, "rejected": 8}

@@ -125,7 +125,8 @@ class Delivery:
             is_grouped = standing == Standing.GROUPED
             size = min(largest, GROUP_SIZE) if is_grouped else largest
             for request_id, part in originals(known.requests, todo):
-                parent = memory.requests.get(request_id) if standing != Standing.NEW else None
+                last = memory.requests.get(request_id)
+                parent = None if last is None or last.state == "lost" else last  # X never had what was lost
                 is_released = parent is not None and parent.state == "resend"
                 for batch in batches(chunk.render(part), chunk, part, known.heard, size, known.moment):
                     since = _suspected_since(known, part[batch.positions]) if is_grouped else 0
