@@ -77,6 +77,7 @@ class Shop:
     key: str = DAY
     policy: Policy = RESEND
     limits: Limits = field(default_factory=lambda: Limits(events=60_000, requests=400))
+    name: str = "purchases"  # of the component instance
     pixel_id: str = DEMO_PIXEL_ID
     event_id: str = DEMO_EVENT_ID
     uses_oauth: bool = False
@@ -190,6 +191,7 @@ class Shop:
             scope=f"loopback|{self.pixel_id}",
             run_id=self.run_id or f"run-{self.runs}",
             limits=self.limits,
+            instance=self.name,
             steady=self.clock.steady,
         )
 
@@ -209,7 +211,7 @@ class Shop:
     @property
     def outputs(self) -> Outputs:
         """The files."""
-        return Outputs(UPath(self.folder / "output"), "purchases")
+        return Outputs(UPath(self.folder / "output"), self.name)
 
     def rows(self, kind: Any) -> list[dict[str, Any]]:
         """The rows of one of the partition's files."""

@@ -181,6 +181,7 @@ def _ledger(settings: Settings, database: Database, run_id: str) -> Ledger:
         scope=destination.scope,
         run_id=run_id,
         limits=limits_of(settings),
+        instance=settings.name,
     )
 
 

@@ -47,8 +47,8 @@ def test_version_1_is_brought_up_to_date(ledger_url: str, query: Query) -> None:
     first = Database(ledger_url)
     assert first.salt.hex() == "00112233445566778899aabbccddeeff"
     assert first.stamp().revision == 7
-    assert query(ledger_url, "SELECT id, partition, state, decided_by FROM request") == [
-        (1, "2026-09-21", "accepted", None)
+    assert query(ledger_url, "SELECT id, instance, partition, state, decided_by FROM request") == [
+        (1, "", "2026-09-21", "accepted", None)
     ]
     told = query(ledger_url, "SELECT * FROM request")
     assert zlib.crc32(b"5.0") in told[0]  # of the time it was first sent, before the keys, of which it has none
@@ -68,3 +68,36 @@ def test_a_copy_is_put_aside_before(sqlite_url: str, query: Query) -> None:
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == ("1",)
         assert connection.execute("SELECT count(*) FROM request").fetchone() == (1,)
+
+
+def test_version_3_learns_whose_its_requests_are(ledger_url: str, query: Query) -> None:
+    """An instance's where it alone sent to the pixel; a word for all instances becomes one for each."""
+    Database(ledger_url).close()
+    for statement in (
+        "ALTER TABLE request DROP COLUMN instance",
+        "DROP TABLE predecessor",
+        """CREATE TABLE predecessor (ledger_id VARCHAR(32) PRIMARY KEY, revision BIGINT NOT NULL,
+        accepted_by VARCHAR(255) NOT NULL, accepted_why TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)""",
+        "INSERT INTO predecessor VALUES ('lost', 7, 'ann', 'the disk broke', 5)",
+        """INSERT INTO instance (host, name, scope, event_id, at) VALUES ('h', 'purchases', 'h|p', 'e', 1),
+        ('h', 'leads', 'h|shared', 'e', 1), ('h', 'sign_ups', 'h|shared', 'f', 1)""",
+        "INSERT INTO owner (id, run_id, host, boot, pid, lease_until) VALUES (1, 'r', 'h', 'b', 1, 0)",
+        "UPDATE meta SET value = '3' WHERE name = 'schema_version'",
+    ):
+        query(ledger_url, statement)
+    empty = "x''" if ledger_url.startswith("sqlite") else "''::bytea"
+    for number, scope in enumerate(("h|p", "h|shared", "h|gone"), start=1):
+        query(
+            ledger_url,
+            f"""INSERT INTO request (id, revision, account, scope, partition, run_id, owner_id, state, size, keys,
+            fingerprints, first_sent_at, checksum, claimed_at)
+            VALUES ({number}, 7, 'a', '{scope}', 'd', 'r', 1, 'accepted', 0, {empty}, {empty}, 5, 0, 5)""",
+        )
+    Database(ledger_url).close()
+    assert query(ledger_url, "SELECT scope, instance FROM request ORDER BY id") == [
+        ("h|p", "purchases"),
+        ("h|shared", ""),
+        ("h|gone", ""),
+    ]
+    words = query(ledger_url, "SELECT ledger_id, name, known, revision, accepted_by FROM predecessor ORDER BY name")
+    assert words == [("lost", name, -1, 7, "ann") for name in ("leads", "purchases", "sign_ups")]

@@ -100,7 +100,7 @@ def test_a_ledger_older_than_its_files_is_refused(database: Database) -> None:
     newer = Stamp(database.id, database.stamp().revision + 1)
     with pytest.raises(LedgerError, match=r"older than the files.*accept-restored"):
         admit(database, HERE, [database.stamp(), newer])
-    assert unknown_stamps(database, [newer, database.stamp()]) == [newer]
+    assert unknown_stamps(database, HERE, [newer, database.stamp()]) == [newer]
 
 
 def test_another_ledger_than_the_files_is_refused(database: Database) -> None:
@@ -112,10 +112,28 @@ def test_another_ledger_than_the_files_is_refused(database: Database) -> None:
 def test_an_agreement_holds_for_what_was_known_then(database: Database) -> None:
     """The old ledger's later work is unknown again: somebody goes on using it."""
     lost, older = Stamp("f" * 32, 3), Stamp(database.id, database.stamp().revision + 5)
-    accept_stamps(database, [lost, older], by="ann@shop", why="the disk broke")
+    accept_stamps(database, HERE, [lost, older], by="ann@shop", why="the disk broke")
     admit(database, HERE, [lost, older, database.stamp()])
-    assert database.stamp().revision == older.revision
+    assert database.stamp().revision == older.revision + 1
     with pytest.raises(LedgerError):
         admit(database, HERE, [Stamp(lost.ledger_id, 4)])
-    accept_stamps(database, [Stamp(lost.ledger_id, 4)], by="ann@shop", why="the same again")
+    accept_stamps(database, HERE, [Stamp(lost.ledger_id, 4)], by="ann@shop", why="the same again")
     admit(database, HERE, [Stamp(lost.ledger_id, 4)])
+
+
+def test_an_agreement_is_one_instance_s(database: Database) -> None:
+    """What another sent, with a ledger that is lost or was put back, is not known yet: it is asked in its turn."""
+    elsewhere = replace(HERE, name="sign_ups", event_id="o99zz")
+    lost, older = Stamp("f" * 32, 3), Stamp(database.id, database.stamp().revision + 5)
+    theirs = [Stamp(lost.ledger_id, 2), Stamp(database.id, older.revision - 1)]
+    accept_stamps(database, HERE, [lost, older], by="ann@shop", why="the disk broke")
+    admit(database, HERE, [lost, older])
+    assert unknown_stamps(database, elsewhere, theirs) == theirs
+    with pytest.raises(LedgerError):
+        admit(database, elsewhere, theirs[:1])
+    with pytest.raises(LedgerError, match="older than the files"):
+        admit(database, elsewhere, theirs[1:])
+    accept_stamps(database, elsewhere, theirs, by="ann@shop", why="these too")
+    accept_stamps(database, elsewhere, theirs, by="ann@shop", why="said twice")
+    admit(database, elsewhere, theirs)
+    admit(database, elsewhere, [database.stamp()])

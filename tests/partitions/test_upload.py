@@ -188,3 +188,37 @@ def test_an_interrupted_run_writes_what_became_of_the_orders(shop: Shop, monkeyp
     with pytest.raises(KeyboardInterrupt):
         shop.sync()
     assert what_became(shop) == {"a": ("accepted", None), "b": ("accepted", None)}
+
+
+def test_what_x_accepted_is_not_lost_whatever_becomes_of_its_row(shop: Shop) -> None:
+    """A query that lost a column, or consent that was withdrawn: X has the order, so it is changed, and only that."""
+    for name in ("same", "withdrawn", "broken"):
+        shop.put(name)
+    shop.sync()
+    shop.put("withdrawn", consent="denied")
+    shop.put("broken", value="-1", description="to me@example.com")
+    shop.put("unsent", value="-1")
+    uploaded = shop.sync()
+    assert uploaded.counts.as_dict() == counted(read=4, invalid=1, changed=2, already_accepted=1)
+    assert {state: worth.orders for state, worth in uploaded.summary.states.items()} == {
+        "accepted": 1,
+        "changed": 2,
+        "invalid": 1,
+    }
+    assert [(row["order_id"], row["state"]) for row in shop.rows("upload_results")] == [
+        ("withdrawn", "changed"),
+        ("broken", "changed"),
+        ("same", "accepted"),
+    ]
+    told = {(row["order_id"], row["reason_code"]): row["detail"] for row in shop.rows("rejection_report")}
+    assert told.keys() == {
+        ("unsent", "negative_value"),
+        ("withdrawn", "changed_after_acceptance"),
+        ("broken", "changed_after_acceptance"),
+    }
+    assert told["withdrawn", "changed_after_acceptance"].endswith("not be sent: consent_denied")
+    assert told["broken", "changed_after_acceptance"].endswith("not be sent: negative_value")
+    shop.put("withdrawn")
+    shop.put("broken")
+    assert shop.sync().counts.as_dict() == counted(read=4, invalid=1, already_accepted=3)
+    assert sorted(shop.sent) == ["broken", "same", "withdrawn"]

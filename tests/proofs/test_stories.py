@@ -340,7 +340,7 @@ def test_a_ledger_that_was_restored(live: Live, tmp_path: Path) -> None:
     with closing(Database(world.url)) as database:
         with pytest.raises(LedgerError, match="older than the files"):
             admit(database, destination, [stamp])
-        accept_stamps(database, [stamp], by="olga", why="the disk broke")
+        accept_stamps(database, destination, [stamp], by="olga", why="the disk broke")
         admit(database, destination, [stamp])
 
 

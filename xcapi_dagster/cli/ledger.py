@@ -36,7 +36,7 @@ def status(instance: ChosenInstance, *, as_json: bool) -> None:
     resources.check_ledger(settings)
     with closing(Database(settings.ledger_url)) as database:
         told = overview(database)
-        behind = unknown_stamps(database, _stamps(settings))
+        behind = unknown_stamps(database, resources.destination_of(settings), _stamps(settings))
     facts = told._asdict() | {"knows_all_that_was_sent": not behind}
     if as_json:
         click.echo(json.dumps(facts))
@@ -72,8 +72,9 @@ def accept_restored(instance: ChosenInstance, why: str) -> None:
     know: such orders would go out again, with the same conversion ids.
     """
     settings = instance.settings()
+    destination = resources.destination_of(settings)
     with closing(Database(settings.ledger_url)) as database:
-        unknown = unknown_stamps(database, _stamps(settings))
+        unknown = unknown_stamps(database, destination, _stamps(settings))
         if not unknown:
             click.echo("The ledger knows all that was sent: there is nothing to accept.")
             return
@@ -81,7 +82,7 @@ def accept_restored(instance: ChosenInstance, why: str) -> None:
     with ledger_of(instance) as (entered, _):
         accepted, held = relearn(entered, outputs, by=operator(), why=why)
         with closing(Database(settings.ledger_url)) as database:
-            accept_stamps(database, unknown, by=operator(), why=why)
+            accept_stamps(database, destination, unknown, by=operator(), why=why)
         write_stamp(outputs, entered.stamp())
     click.echo(f"Learned from the files: {accepted:,} orders that X accepted, {held:,} in doubt, which are held.")
 

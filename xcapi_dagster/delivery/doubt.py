@@ -37,7 +37,7 @@ class Doubt:
 
 def hold_what_changed(ledger: Ledger, partition: str, chunks: Iterable[Chunk], policy: Policy) -> None:
     """Hold what is in doubt of ``partition`` and not in its ``chunks`` any more as it was when it was sent."""
-    doubtful = ledger.memory.entries_of("unknown", partition=partition)
+    doubtful = ledger.entries_of("unknown", partition=partition)
     if not len(doubtful.keys):
         return
     why = np.full(len(doubtful.keys), _GONE, object)
@@ -54,7 +54,7 @@ def hold_what_changed(ledger: Ledger, partition: str, chunks: Iterable[Chunk], p
 def doubts(ledger: Ledger, policy: Policy, partition: str | None = None) -> list[Doubt]:
     """What an operator must decide about, in one partition or all, the oldest first."""
     now, memory = ledger.refresh(), ledger.memory
-    doubtful = memory.entries_of("unknown", "held", partition=partition)
+    doubtful = ledger.entries_of("unknown", "held", partition=partition)
     ids, counts = np.unique(doubtful.requests, return_counts=True)
     found = [(memory.requests[request_id], count) for request_id, count in zip(ids.tolist(), counts, strict=True)]
     return [Doubt(told, int(count), _why(told)) for told, count in found if _needs_operator(told, policy, now)]
@@ -66,7 +66,7 @@ def resolve(ledger: Ledger, chosen: Sequence[Doubt], resolution: Resolution, *, 
     ``resolution`` is `accepted` (X has them), `lost` (X never got them: they are sent like new ones) or `resend`
     (nobody knows: they are sent once more, with the same conversion ids).
     """
-    doubtful = ledger.memory.entries_of("unknown", "held")
+    doubtful = ledger.entries_of("unknown", "held")
     these = np.isin(doubtful.requests, [doubt.request.id for doubt in chosen])
     return ledger.overrule(doubtful.where(these), resolution, by=by, why=why)
 

@@ -6,7 +6,7 @@ Each function works within its caller's transaction.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
 from xcapi_dagster.delivery.keys import Keys
 from xcapi_dagster.delivery.records import RequestState, Settlement, Verdict, columns_of
@@ -76,21 +76,27 @@ def give_up(connection: Connection, request_ids: Sequence[int], *, revision: int
     connection.execute(update(request).where(request.c.id.in_(request_ids)).values(values))
 
 
-def drop_details(connection: Connection, scope: str, before: float) -> int:
+def drop_details(connection: Connection, scope: str, instance: str, before: float) -> int:
     """Forget X's words and debug ids, and who decided why, of what was settled ``before`` that time; returns how many.
 
     Requests in doubt keep theirs, which an operator needs. What was accepted or refused stays known.
     """
-    is_old = (request.c.scope == scope) & (request.c.settled_at < before) & request.c.state.in_(_SETTLED_FOR_GOOD)
+    is_old = _is_of(scope, instance) & (request.c.settled_at < before) & request.c.state.in_(_SETTLED_FOR_GOOD)
     has_some = request.c.debug_id.is_not(None) | request.c.message.is_not(None)
     dropped = connection.execute(update(request).where(is_old, has_some).values(debug_id=None, message=None)).rowcount
-    has_detail = (verdict.c.scope == scope) & (verdict.c.at < before) & verdict.c.detail.is_not(None)
+    is_of = verdict.c.request_id.in_(select(request.c.id).where(_is_of(scope, instance)))
+    has_detail = (verdict.c.scope == scope) & (verdict.c.at < before) & verdict.c.detail.is_not(None) & is_of
     connection.execute(update(verdict).where(has_detail).values(detail=None))
     return dropped
 
 
-def of_partition(connection: Connection, scope: str, partition: str) -> list[dict[str, Any]]:
-    """Every request that carried conversions of ``partition``, oldest first, by the ledger's names of columns."""
+def of_partition(connection: Connection, scope: str, instance: str, partition: str) -> list[dict[str, Any]]:
+    """Every request with conversions of an instance's ``partition``, oldest first, by the ledger's column names."""
     told = select(*[request.c[name] for name in _TOLD])
-    is_of = (request.c.scope == scope) & (request.c.partition == partition)
+    is_of = _is_of(scope, instance) & (request.c.partition == partition)
     return [dict(row) for row in connection.execute(told.where(is_of).order_by(request.c.id)).mappings()]
+
+
+def _is_of(scope: str, instance: str) -> ColumnElement[bool]:
+    """Whether a request is the instance's, or may be."""
+    return (request.c.scope == scope) & request.c.instance.in_(("", instance))

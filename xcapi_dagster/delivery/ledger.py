@@ -43,8 +43,9 @@ class Wait:
 class Ledger:
     """One run's hold on the ledger, for one pixel. A context: entering takes a lease, leaving gives it up.
 
-    ``steady`` counts seconds and is never set back. Safe for threads. All methods raise LedgerError when the database
-    fails.
+    What any component instance sent to the pixel is known, by the conversions' keys; partitions, and what is in doubt
+    of them, are those of ``instance``. ``steady`` counts seconds and is never set back. Safe for threads. All methods
+    raise LedgerError when the database fails.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Ledger:
         scope: str,
         run_id: str,
         limits: Limits,
+        instance: str = "",
         steady: Callable[[], float] = uptime,
     ) -> None:
         self._database = database
         self._account = account
         self._scope = scope
+        self._instance = instance
         self.run_id = run_id
         self._limits = limits
         self._lease = Lease(database, run_id, steady)
@@ -209,10 +212,14 @@ class Ledger:
                 learned = Entries(part, np.zeros(len(part), np.uint64), np.zeros(len(part), np.uint32))
                 self._decide(connection, state, learned, partition, parent=None, by=by, why=why)
 
+    def entries_of(self, *states: RequestState, partition: str | None = None) -> Entries:
+        """The instance's conversions, of one partition or all, whose latest request is in one of ``states``."""
+        return self.memory.entries_of(*states, instance=self._instance, partition=partition)
+
     def requests_of(self, partition: str) -> list[dict[str, Any]]:
         """Every request that carried conversions of ``partition``, oldest first, by the ledger's names of columns."""
         with self._database.transaction() as connection:
-            return journal.of_partition(connection, self._scope, partition)
+            return journal.of_partition(connection, self._scope, self._instance, partition)
 
     def drop_details(self, before: float) -> int:
         """Forget X's words and debug ids of what was settled ``before`` that time, not what became of it.
@@ -220,7 +227,7 @@ class Ledger:
         Returns of how many requests.
         """
         with self._database.transaction() as connection:
-            return journal.drop_details(connection, self._scope, before)
+            return journal.drop_details(connection, self._scope, self._instance, before)
 
     def _decide(
         self,
@@ -255,6 +262,7 @@ class Ledger:
     ) -> Request:
         values = {
             "state": state,
+            "instance": self._instance,
             "partition": partition,
             "run_id": self.run_id,
             "owner_id": self._lease.owner_id,

@@ -180,13 +180,15 @@ class Memory:
         told = [self.requests.get(request_id) for request_id in ids.tolist()]
         return np.array([each is not None and each.state in states for each in told], np.bool_)[which]
 
-    def entries_of(self, *states: RequestState, partition: str | None = None) -> Entries:
-        """The conversions, of one partition or all, whose latest request is in one of ``states``."""
+    def entries_of(self, *states: RequestState, instance: str | None = None, partition: str | None = None) -> Entries:
+        """The conversions, of one instance or all and of one partition or all, whose latest request is so settled."""
         with self._lock:
             told = [
                 each.id
                 for each in self.requests.values()
-                if each.state in states and partition in (None, each.partition)
+                if each.state in states
+                and (instance is None or each.instance in ("", instance))
+                and partition in (None, each.partition)
             ]
             self._index_told()
             return self._index.of_requests(np.array(told, np.uint32))

@@ -4,7 +4,7 @@ import secrets
 import zlib
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import Connection, bindparam, insert, select, text, update
+from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 
 from xcapi_dagster.delivery.records import checksum_of
 from xcapi_dagster.delivery.sqlite_file import RESTORE
@@ -63,7 +63,13 @@ def _checksum_of(facts: Mapping[str, str]) -> str:
 def _to_2(connection: Connection) -> None:
     """Operators decide, instances are remembered, and a ledger can be told from its copies."""
     connection.execute(text("ALTER TABLE request ADD COLUMN decided_by VARCHAR(255)"))
-    metadata.create_all(connection, [instance, predecessor])
+    metadata.create_all(connection, [instance])
+    connection.execute(
+        text(
+            "CREATE TABLE predecessor (ledger_id VARCHAR(32) PRIMARY KEY, revision BIGINT NOT NULL, "
+            "accepted_by VARCHAR(255) NOT NULL, accepted_why TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)"
+        )
+    )
     connection.execute(insert(meta).values(name="id", value=secrets.token_hex(16)))
 
 
@@ -79,4 +85,24 @@ def _to_3(connection: Connection) -> None:
         )
 
 
-_STEPS: Mapping[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3}
+def _to_4(connection: Connection) -> None:
+    """Requests are an instance's, where one can tell whose, and so is the word that a ledger takes another's place."""
+    connection.execute(text("ALTER TABLE request ADD COLUMN instance VARCHAR(255) DEFAULT '' NOT NULL"))
+    scopes = connection.execute(select(instance.c.scope, func.count(), func.min(instance.c.name)).group_by("scope"))
+    for scope, instances, name in scopes.all():
+        if instances == 1:
+            connection.execute(update(request).where(request.c.scope == scope).values(instance=name))
+    words = connection.execute(
+        text(
+            "SELECT p.ledger_id, i.host, i.name, -1 AS known, p.revision, p.accepted_by, p.accepted_why, p.at "
+            "FROM predecessor p CROSS JOIN instance i"
+        )
+    )
+    rows = [dict(row) for row in words.mappings()]
+    connection.execute(text("DROP TABLE predecessor"))
+    metadata.create_all(connection, [predecessor])
+    if rows:
+        connection.execute(insert(predecessor), rows)
+
+
+_STEPS: Mapping[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4}

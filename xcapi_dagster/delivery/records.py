@@ -27,6 +27,7 @@ class Request:
 
     id: int
     state: RequestState
+    instance: str = ""  # whose partition it is; empty where an older version wrote it
     partition: str
     run_id: str
     owner_id: int
@@ -83,6 +84,7 @@ def request_of(row: Row[Any]) -> Request:
     return Request(
         id=row.id,
         state=row.state,
+        instance=sys.intern(row.instance),
         partition=sys.intern(row.partition),
         run_id=sys.intern(row.run_id),
         owner_id=row.owner_id,

@@ -31,7 +31,7 @@ def admit(database: Database, destination: Destination, stamps: Iterable[Stamp],
     one knows less than they do, and ConfigurationError when the instance used to send elsewhere.
     """
     with database.transaction() as connection:
-        _check_stamps(connection, database.stamp(connection), stamps)
+        _check_stamps(connection, database.stamp(connection), destination, stamps)
         _check_destination(connection, destination)
         if remember:
             _remember(connection, destination, at=database.now(connection))
@@ -49,27 +49,31 @@ def accept_destination(database: Database, destination: Destination, *, by: str,
         _remember(connection, destination, at=database.now(connection), accepted_by=by, accepted_why=why)
 
 
-def accept_stamps(database: Database, stamps: Iterable[Stamp], *, by: str, why: str) -> None:
-    """Let this ledger stand in the place of those that wrote ``stamps``, by somebody's word."""
+def accept_stamps(database: Database, destination: Destination, stamps: Iterable[Stamp], *, by: str, why: str) -> None:
+    """Let this ledger stand in the place of those that wrote the instance's ``stamps``, by somebody's word.
+
+    For this instance alone: of what others sent with those ledgers, this one has learned nothing yet.
+    """
     with database.transaction() as connection:
         own, now = database.stamp(connection), database.now(connection)
-        for stamp in stamps:
-            if stamp.ledger_id == own.ledger_id:
-                database.raise_revision(connection, stamp.revision)
-                continue
-            connection.execute(delete(predecessor).where(predecessor.c.ledger_id == stamp.ledger_id))
-            row = {"ledger_id": stamp.ledger_id, "revision": stamp.revision, "at": now}
-            connection.execute(insert(predecessor).values(row | {"accepted_by": by, "accepted_why": why}))
+        of_instance = {"host": destination.host, "name": destination.name}
+        for stamp in sorted(set(stamps) - set(_accepted(connection, destination))):
+            is_own = stamp.ledger_id == own.ledger_id
+            if is_own:
+                database.raise_revision(connection, stamp.revision + 1)  # stamps from here on are no lost one's
+            row = {"ledger_id": stamp.ledger_id, "revision": stamp.revision, "known": own.revision if is_own else -1}
+            word = {"accepted_by": by, "accepted_why": why, "at": now}
+            connection.execute(insert(predecessor).values(of_instance | row | word))
 
 
-def unknown_stamps(database: Database, stamps: Iterable[Stamp]) -> list[Stamp]:
-    """Those of ``stamps`` that tell of more than this ledger knows."""
+def unknown_stamps(database: Database, destination: Destination, stamps: Iterable[Stamp]) -> list[Stamp]:
+    """Those of the instance's ``stamps`` that tell of more than this ledger knows."""
     with database.transaction() as connection:
-        return _unknown(connection, database.stamp(connection), stamps)
+        return _unknown(connection, database.stamp(connection), destination, stamps)
 
 
-def _check_stamps(connection: Connection, own: Stamp, stamps: Iterable[Stamp]) -> None:
-    if not (unknown := _unknown(connection, own, stamps)):
+def _check_stamps(connection: Connection, own: Stamp, destination: Destination, stamps: Iterable[Stamp]) -> None:
+    if not (unknown := _unknown(connection, own, destination, stamps)):
         return
     is_older = all(stamp.ledger_id == own.ledger_id for stamp in unknown)
     raise _refusal(
@@ -84,10 +88,25 @@ def _refusal(what: str) -> LedgerError:
     )
 
 
-def _unknown(connection: Connection, own: Stamp, stamps: Iterable[Stamp]) -> list[Stamp]:
-    known = {row.ledger_id: row.revision for row in connection.execute(select(predecessor))}
-    known[own.ledger_id] = own.revision
-    return [stamp for stamp in stamps if stamp.revision > known.get(stamp.ledger_id, -1)]
+def _unknown(connection: Connection, own: Stamp, destination: Destination, stamps: Iterable[Stamp]) -> list[Stamp]:
+    accepted = _accepted(connection, destination)
+    of_own = select(predecessor.c.known, predecessor.c.revision).where(predecessor.c.ledger_id == own.ledger_id)
+    lost = connection.execute(of_own).all()  # the revisions in between were made before this ledger was restored
+
+    def is_known(stamp: Stamp) -> bool:
+        if any(stamp.ledger_id == each.ledger_id and stamp.revision <= each.revision for each in accepted):
+            return True
+        is_remembered = not any(known < stamp.revision <= until for known, until in lost)
+        return stamp.ledger_id == own.ledger_id and stamp.revision <= own.revision and is_remembered
+
+    return [stamp for stamp in stamps if not is_known(stamp)]
+
+
+def _accepted(connection: Connection, destination: Destination) -> list[Stamp]:
+    """The stamps that somebody has agreed to for this instance."""
+    is_of = (predecessor.c.host == destination.host) & (predecessor.c.name == destination.name)
+    rows = connection.execute(select(predecessor.c.ledger_id, predecessor.c.revision).where(is_of))
+    return [Stamp(*row) for row in rows]
 
 
 def _check_destination(connection: Connection, now: Destination) -> None:
@@ -98,7 +117,7 @@ def _check_destination(connection: Connection, now: Destination) -> None:
         return
     accepted = connection.execute(
         select(func.coalesce(func.sum(request.c.size), 0)).where(
-            request.c.scope == before.scope, request.c.state == "accepted"
+            request.c.scope == before.scope, request.c.state == "accepted", request.c.instance.in_(("", now.name))
         )
     ).scalar_one()
     if accepted:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in INTEGER keys alone
@@ -51,6 +51,7 @@ request = Table(
     Column("revision", BigInteger, nullable=False),  # of the ledger when this row last changed
     Column("account", String(64), nullable=False),
     Column("scope", String(255), nullable=False),
+    Column("instance", String(255), nullable=False),  # whose partition it is; empty where an older version wrote it
     Column("partition", String(255), nullable=False),
     Column("run_id", String(64), nullable=False),
     Column("owner_id", ForeignKey("owner.id"), nullable=False),
@@ -104,12 +105,16 @@ instance = Table(
     Column("at", Double, nullable=False),
 )
 
-# The ledgers, or later states of this one, in whose place this one stands by an operator's word.
+# The ledgers, or later states of this one, in whose place this one stands by an operator's word: for one instance, from
+# whose files it has learned.
 predecessor = Table(
     "predecessor",
     metadata,
     Column("ledger_id", String(32), primary_key=True),
-    Column("revision", BigInteger, nullable=False),  # up to this one
+    Column("host", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("known", BigInteger, nullable=False),  # the revision up to which this ledger remembered that one's work
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),  # up to this one it stands in its place
     Column("accepted_by", String(255), nullable=False),
     Column("accepted_why", Text, nullable=False),
     Column("at", Double, nullable=False),

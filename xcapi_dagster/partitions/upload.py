@@ -157,28 +157,47 @@ def _parts(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, now: floa
 
 
 def _unsent(rejections: pa.Table, ledger: Ledger) -> _Part:
-    """Orders that were not to be sent this time; one that was sent before, and is in doubt, is held all the same."""
+    """Orders that are not to be sent as they are now; of one that was sent before, what became of that is told.
+
+    X has what it accepted, so that is changed, and nothing else is said of it; what is in doubt is held besides.
+    """
     orders, report = order_states(rejections), validation_rejections(rejections)
     about = rejections["row"].to_numpy()
     results = UPLOAD_RESULTS.empty_table()
-    doubtful = _in_doubt(orders, ledger)
-    if len(doubtful):
-        keys = keys_of(ledger, doubtful)
-        held = Standings(np.full(len(keys), Standing.HELD, np.uint8), ledger.memory.look_up(keys))
-        told = outcomes(ledger.memory, keys, held, ledger.run_id)
-        results = upload_results(doubtful, told)
-        report = pa.concat_tables([report, delivery_rejections(doubtful, told)])
-        about = np.concatenate([about, doubtful["row"].to_numpy()])
-        states = pc.if_else(pc.is_in(orders["row"], doubtful["row"].combine_chunks()), "held", orders["state"])
-        orders = orders.set_column(orders.column_names.index("state"), "state", states)
+    sent, standing = _sent_before(orders, ledger)
+    if len(sent):
+        rows, is_changed = sent["row"].to_numpy(), standing == Standing.CHANGED
+        keys = keys_of(ledger, sent)
+        told = outcomes(ledger.memory, keys, Standings(standing, ledger.memory.look_up(keys)), ledger.run_id)
+        told.detail[is_changed] = _obstacles(rejections, rows[is_changed])
+        results = upload_results(sent, told)
+        is_told = np.isin(about, rows[is_changed])
+        report = pa.concat_tables([report.filter(pa.array(~is_told)), delivery_rejections(sent, told)])
+        about = np.concatenate([about[~is_told], rows])
+        states = orders["state"].to_numpy().copy()
+        states[np.isin(orders["row"].to_numpy(), rows)] = told.state
+        orders = orders.set_column(orders.column_names.index("state"), "state", pa.array(states, pa.string()))
     counted = {each["values"]: each["counts"] for each in orders["state"].value_counts().to_pylist()}
     counted.pop("degraded", None)  # with the others that are ready
     return _Part(results, report, about, orders, counted)
 
 
-def _in_doubt(orders: pa.Table, ledger: Ledger) -> pa.Table:
-    """Those orders of which nobody knows whether X counts them: without its ids none can have been sent."""
+def _sent_before(orders: pa.Table, ledger: Ledger) -> tuple[pa.Table, NDArray[np.uint8]]:
+    """Those orders that X has or may have, and how they stand: without its ids none can have been sent."""
     has_key = pc.and_(orders["event_id"].is_valid(), orders["conversion_id"].is_valid())
     unsent = orders.filter(pc.and_(has_key, pc.is_in(orders["state"], pa.array(["invalid", "suppressed"]))))
-    known = ledger.memory.look_up(keys_of(ledger, unsent))
-    return unsent.filter(pa.array(ledger.memory.are(known.requests, "unknown", "held")))
+    requests = ledger.memory.look_up(keys_of(ledger, unsent)).requests
+    is_accepted = ledger.memory.are(requests, "accepted")
+    was_sent = is_accepted | ledger.memory.are(requests, "unknown", "held")
+    standing = np.where(is_accepted, Standing.CHANGED, Standing.HELD).astype(np.uint8)
+    return unsent.filter(pa.array(was_sent)), standing[was_sent]
+
+
+def _obstacles(rejections: pa.Table, rows: NDArray[np.int64]) -> list[str]:
+    """For each of these rows, in their order, why it would not be sent as it is now."""
+    is_severe = pc.not_equal(rejections["severity"], "degraded")
+    severe = rejections.filter(pc.and_(is_severe, pc.is_in(rejections["row"], pa.array(rows))))
+    codes: dict[int, list[str]] = {}
+    for row, code in zip(severe["row"].to_pylist(), severe["reason_code"].to_pylist(), strict=True):
+        codes.setdefault(row, []).append(code)
+    return [f"as it is now it would not be sent: {', '.join(codes[row])}" for row in rows.tolist()]
