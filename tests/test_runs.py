@@ -59,12 +59,42 @@ def test_definitions_may_be_a_value_or_a_function(write: Write, name: str) -> No
             "shop",
             "set XCAPI_HOME",
         ),
+        ("1 / 0", "shop", r"cannot be loaded: ZeroDivisionError at cannot_be_run\.py:1: division by zero"),
+        ("def (", "shop", r"cannot be loaded: SyntaxError .*invalid syntax \(cannot_be_run\.py, line 1\)"),
     ],
 )
 def test_what_cannot_be_run_is_named(write: Write, code: str, name: str, told: str) -> None:
     """One line that says what is missing."""
     with pytest.raises(ConfigurationError, match=told):
         Project(write("cannot_be_run", code), name)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ("pixel_also_fires: canary", r"pixel_also_fires: Input should be a valid boolean, unable to interpret input$"),
+        ("senders: canary", r"senders: Input should be a valid integer, unable to parse string as an integer$"),
+        ("pixel_tokken: canary", r"attributes\.pixel_tokken at .*defs\.yaml:3: Extra inputs are not permitted$"),
+        ("items: [canary", r"defs\.yaml, line 4: expected ',' or '\]', but got '<stream end>'$"),
+    ],
+)
+def test_wrong_yaml_is_told_in_a_line_without_its_values(
+    write: Write, tmp_path: Path, attributes: str, told: str
+) -> None:
+    """Where it is and what is wrong there; what was written may be a secret."""
+    folder = tmp_path / "own" / "defs" / "purchases"
+    folder.mkdir(parents=True)
+    (tmp_path / "own" / "__init__.py").touch()
+    (folder / "defs.yaml").write_text(
+        f"type: xcapi_dagster.component.XConversionsComponent\nattributes:\n  {attributes}\n"
+    )
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.dg]\ndirectory_type = 'project'\n[tool.dg.project]\nroot_module = 'own'\n"
+    )
+    code = "import dagster as dg, pathlib\ndefs = dg.load_from_defs_folder(path_within_project=pathlib.Path(__file__))"
+    with pytest.raises(ConfigurationError, match=told) as raised:
+        Project(write("has_wrong_yaml", code), "shop")
+    assert "canary" not in str(raised.value)
 
 
 @pytest.mark.parametrize("module", ["", "..shop", "shop/definitions.py", "shop."])

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from uuid import uuid4
 
 import dagster as dg
 from dagster.components.definitions import LazyDefinitions
+from pydantic import ValidationError
 
 from xcapi_dagster.ads_api.tag_plan import WantedTag
 from xcapi_dagster.assets import settings_key
@@ -176,7 +178,7 @@ def _followed(run_id: str, instance: dg.DagsterInstance, tell: Callable[[str], N
 
 
 def _load(module: str) -> dg.Definitions:
-    """The definitions in ``module``; what a component found wrong with the settings is told as such."""
+    """The definitions in ``module``. Raises ConfigurationError, in one line, for whatever keeps it from loading."""
     if not all(name.isidentifier() for name in module.split(".")):
         raise ConfigurationError(f"-m {module!r} is no name of a module, such as my_project.definitions")
     warnings.filterwarnings("ignore", "Parameter `execution_type`", dg.BetaWarning)  # Dagster's own use of it
@@ -185,16 +187,31 @@ def _load(module: str) -> dg.Definitions:
         definitions = _definitions_in(importlib.import_module(module))
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"-m {module}: there is no module {error.name}") from None
-    except Exception as error:
-        cause: BaseException | None = error
-        while cause and not isinstance(cause, ConfigurationError):
-            cause = cause.__cause__ or cause.__context__
-        if cause:
-            raise cause from None
-        raise
+    except Exception as error:  # noqa: BLE001 - it is the user's module and may do anything
+        raise _unloadable(module, error) from None
     if definitions is None:
         raise ConfigurationError(f"-m {module}: the module has no `defs` that are Dagster definitions")
     return definitions
+
+
+def _unloadable(module: str, error: Exception) -> ConfigurationError:
+    """What is wrong with the module or its YAML; a value, which may be a secret, is not repeated."""
+    causes: list[BaseException] = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    for cause in causes:
+        if isinstance(cause, ConfigurationError):
+            return cause
+        if isinstance(cause, ValidationError):
+            wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in cause.errors(include_input=False))
+            return ConfigurationError(f"-m {module}: {cause.title}: {'; '.join(wrong)}")
+        if mark := getattr(cause, "problem_mark", None):  # of the YAML parser
+            what = getattr(cause, "problem", "it is no YAML")
+            return ConfigurationError(f"-m {module}: {mark.name}, line {mark.line + 1}: {what}")
+    last = traceback.extract_tb(causes[-1].__traceback__)[-1]
+    what = f"{type(causes[-1]).__name__} at {Path(last.filename).name}:{last.lineno}"
+    said = str(causes[-1]).partition("\n")[0]
+    return ConfigurationError(f"-m {module} cannot be loaded: {what}: {said}; `python -m {module}` may tell more")
 
 
 def _definitions_in(module: ModuleType) -> dg.Definitions | None:
