@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 import dagster as dg
@@ -62,19 +62,26 @@ def tell(
         if recovered is not None:
             told.print(f"Recovered: {sum(recovered.values()):,} orders")
         told.print(f"Report: {outputs.address(outputs.overview)}", soft_wrap=True)
+    for note in _notes(outcomes, list(counts.values()), settings):
+        click.echo(f"xcapi: {note}", err=True)
+
+
+def _notes(outcomes: Sequence[Ran], counts: Sequence[Counts], settings: Settings) -> Iterator[str]:
+    """What somebody should know or do about it."""
     if without_time := max((ran.without_time for ran in outcomes), default=0):
-        click.echo(f"xcapi: {without_time} orders have no ordered_at that can be read: no partition has them", err=True)
-    if too_late := sum(counted.too_late for counted in counts.values()):
-        click.echo(
-            f"xcapi: {too_late:,} orders are so old that X could not tell them from the pixel's, and were not sent: if "
-            "no pixel reported them, set XCAPI_PIXEL_ALSO_FIRES=false",
-            err=True,
+        yield f"{without_time} orders have no ordered_at that can be read: no partition has them"
+    if too_late := sum(counted.too_late for counted in counts):
+        yield (
+            f"{too_late:,} orders are so old that X could not tell them from the pixel's, and were not sent: if "
+            "no pixel reported them, set XCAPI_PIXEL_ALSO_FIRES=false"
         )
+    if doubtful := sum(counted.unknown + counted.held for counted in counts):
+        is_resent = settings.on_unknown == "resend" and not any(counted.held for counted in counts)
+        todo = "sync again to send them once more, with the same ids" if is_resent else "see `xcapi held list`"
+        yield f"of {doubtful:,} orders nobody knows whether X has them: {todo}"
     for ran in outcomes:
-        for warning in ran.warnings:
-            click.echo(f"xcapi: warning: {warning}", err=True)
-        for failure in (*ran.failures, *ran.failed_checks):
-            click.echo(f"xcapi: {failure}", err=True)
+        yield from (f"warning: {warning}" for warning in ran.warnings)
+        yield from (*ran.failures, *ran.failed_checks)
 
 
 def _table(counts: Mapping[str, Counts]) -> Table:

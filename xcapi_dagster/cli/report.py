@@ -18,7 +18,7 @@ from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.reports.history import History
 from xcapi_dagster.reports.pages import write_overview, write_page, write_range
 from xcapi_dagster.reports.pages.partition import headline
-from xcapi_dagster.reports.pages.reasons import SECTIONS, reason_views
+from xcapi_dagster.reports.pages.reasons import SECTIONS, ReasonView, reason_views
 from xcapi_dagster.reports.readiness import readiness
 from xcapi_dagster.reports.rejections import write_csv
 from xcapi_dagster.reports.summary import Summary, merged
@@ -26,6 +26,7 @@ from xcapi_dagster.reports.worth import Worth
 from xcapi_dagster.resources import outputs_of
 
 _REASONS_SHOWN = 10
+_AMOUNTS_SHOWN = 2
 
 
 @click.command()
@@ -114,6 +115,14 @@ def _worth(worth: Worth) -> dict[str, Any]:
     return {"orders": worth.orders, "worth": amounts, "of_unknown_value": worth.unvalued}
 
 
+def _told_worth(view: ReasonView) -> list[str]:
+    """Amounts that matter most, and how much is left out."""
+    told, more = list(view.amounts[:_AMOUNTS_SHOWN]), len(view.amounts) - _AMOUNTS_SHOWN
+    if more > 0:
+        told.append(f"{more} more {'currency' if more == 1 else 'currencies'}")
+    return [*told, f"{view.unvalued:,} of unknown value"] if view.unvalued else told
+
+
 def _tell(total: Summary, address: str) -> None:
     """The headline and the reasons that cost most, for people."""
     console = output()
@@ -124,9 +133,12 @@ def _tell(total: Summary, address: str) -> None:
     table.add_column("orders", justify="right")
     table.add_column("worth", no_wrap=True)
     table.add_column("fix", overflow="fold")
-    for view in reason_views(total.reasons, total.read, set())[:_REASONS_SHOWN]:
-        worth = "\n".join(view.amounts[:3])
+    views = reason_views(total.reasons, total.read, set())
+    for view in views[:_REASONS_SHOWN]:
+        worth = "\n".join(_told_worth(view))
         table.add_row(SECTIONS[view.section][0], view.reason.code, f"{view.orders:,}", worth, view.reason.fix)
     if table.row_count:
         console.print(table)
+    if (more := len(views) - _REASONS_SHOWN) > 0:
+        console.print(f"{more} more {'reason is' if more == 1 else 'reasons are'} in the report.")
     console.print(f"Report: {address}", soft_wrap=True, markup=False)

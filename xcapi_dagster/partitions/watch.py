@@ -28,6 +28,7 @@ class Watched:
     read: int | None = None
     accepted: int = 0
     lost: int = 0
+    too_late: int = 0
     pending: int = 0
     unknown: int = 0
     held: int = 0
@@ -76,7 +77,8 @@ def watch(partitions: Sequence[Partition], warehouse: Warehouse, summaries: Mapp
             in_warehouse=in_warehouse,
             read=summary.read.orders,
             accepted=counts.get("accepted", 0) + counts.get("changed", 0),
-            lost=counts.get("invalid", 0) + counts.get("rejected", 0) + counts.get("too_late", 0),
+            lost=counts.get("invalid", 0) + counts.get("rejected", 0),
+            too_late=counts.get("too_late", 0),
             last_settled_at=summary.last_settled_at,
             **{state: counts.get(state, 0) for state in WAITING},
         )

@@ -16,8 +16,10 @@ from xcapi_dagster.reports.worth import Worth, sum_of, worth_by
 
 # What can become of an order, as people ask for it; `changed` orders are at X as they were.
 DELIVERED = ("accepted", "changed")
-LOST = ("invalid", "rejected", "too_late")
-WAITING = ("pending", "unknown", "held")
+LOST = ("invalid", "rejected")
+LATE = ("too_late",)  # left to the pixel, which reported them in time
+DOUBTFUL = ("unknown", "held")
+WAITING = ("pending", *DOUBTFUL)
 WITHHELD = ("suppressed",)
 REPLACED = ("duplicate",)
 

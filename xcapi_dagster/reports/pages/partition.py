@@ -18,7 +18,7 @@ from xcapi_dagster.reports.pages.reasons import ISOLATED_BY, SECTIONS, reason_vi
 from xcapi_dagster.reports.pages.render import render, to_json
 from xcapi_dagster.reports.pages.samples import searchable
 from xcapi_dagster.reports.pages.trend import trend_chart, trend_rows
-from xcapi_dagster.reports.summary import DELIVERED, LOST, REPLACED, WAITING, WITHHELD, Summary
+from xcapi_dagster.reports.summary import DELIVERED, DOUBTFUL, LATE, LOST, REPLACED, WAITING, WITHHELD, Summary
 from xcapi_dagster.reports.worth import Worth
 
 _TREND = 30  # partitions
@@ -29,7 +29,7 @@ _STEPS = {
     "duplicate": ("Replaced by a newer version", "replaced"),
     "suppressed": ("No consent", "withheld"),
     "invalid": ("Invalid", "lost"),
-    "too_late": ("Too late", "lost"),
+    "too_late": ("Too late", "late"),
     "rejected": ("Rejected by X", "lost"),
     "pending": ("Not sent yet", "waiting"),
     "unknown": ("Answer never came", "waiting"),
@@ -98,10 +98,12 @@ def tiles(summary: Summary) -> list[Tile]:
         share = percent(worth.orders, read.orders)
         return Tile(name, kind, worth.orders, share, amounts(worth, read), worth.unvalued, link)
 
+    late = [tile("Too late", "late", summary.of(LATE), "#late")]
     return [
         tile("Delivered", "delivered", summary.of(DELIVERED), "#fate"),
         tile("Lost", "lost", summary.of(LOST), "#lost"),
         tile("Waiting", "waiting", summary.of(WAITING), "#waiting"),
+        *(late if summary.of(LATE).orders else ()),
         tile("No consent", "withheld", summary.of(WITHHELD), "#withheld"),
         tile("Sent with less", "degraded", summary.degraded, "#degraded"),
     ]
@@ -115,11 +117,15 @@ def headline(summary: Summary) -> str:
     delivered = summary.of(DELIVERED).orders
     if delivered == read.orders:
         return f"All {number(delivered)} orders reached X." if delivered > 1 else "The one order reached X."
-    told = [f"{number(delivered)} of {number(read.orders)} orders reached X."]
+    doubtful = summary.of(DOUBTFUL).orders
+    reached = "are known to have reached X" if doubtful else "reached X"
+    told = [f"{number(delivered)} of {number(read.orders)} orders {reached}."]
     if lost.orders:
         told.append(f"{_orders(lost.orders)} lost{_worth(lost, read)}.")
     others = [
-        (summary.of(WAITING).orders, "waiting"),
+        (doubtful, "in doubt, for X's answer never came or cannot be trusted"),
+        (summary.of(["pending"]).orders, "waiting for the next run"),
+        (summary.of(LATE).orders, "too late to be told from the pixel's, and left to it"),
         (summary.of(WITHHELD).orders, "not sent for want of consent"),
         (summary.of(REPLACED).orders, "replaced by a newer version"),
     ]

@@ -16,6 +16,7 @@ _SAMPLES = 10
 SECTIONS: Mapping[str, tuple[str, str]] = {
     "lost": ("Lost", "Not sent, or refused by X. Mended in the warehouse, they are sent by the next run."),
     "waiting": ("Waiting", "Neither accepted nor rejected yet: a later run or somebody has to decide."),
+    "late": ("Too late", "Not sent, for X could not tell them from the pixel's copies, which are most likely there."),
     "withheld": (
         "No consent",
         "Not sent, because nobody is known to have agreed to it, or somebody asked to be forgotten.",
@@ -23,6 +24,7 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
     "degraded": ("Sent with less", "Sent without the field at fault, or left at X as they were: harder to match."),
     "replaced": ("Replaced", "Older versions of orders; the newest one decides."),
 }
+_OF_CODE = {"duplicate_order": "replaced", "too_late_to_deduplicate": "late"}
 _OF_SEVERITY = {"rejected": "lost", "held": "waiting", "suppressed": "withheld", "degraded": "degraded"}
 
 ISOLATED_BY: Mapping[str, str] = {
@@ -54,7 +56,7 @@ class ReasonView(NamedTuple):
 
 def section_of(code: str) -> str:
     """The section that lists the reason."""
-    return "replaced" if code == "duplicate_order" else _OF_SEVERITY[REASONS[code].severity]
+    return _OF_CODE.get(code) or _OF_SEVERITY[REASONS[code].severity]
 
 
 def reason_views(

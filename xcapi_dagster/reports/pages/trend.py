@@ -12,11 +12,16 @@ from xcapi_dagster.reports.pages.formats import amounts, number, percent
 from xcapi_dagster.reports.pages.links import page_link
 from xcapi_dagster.reports.pages.match import NAMES
 from xcapi_dagster.reports.readiness import score_by_count
-from xcapi_dagster.reports.summary import DELIVERED, LOST, WAITING, WITHHELD, Summary
+from xcapi_dagster.reports.summary import DELIVERED, LATE, LOST, WAITING, WITHHELD, Summary
 from xcapi_dagster.reports.worth import Worth
 
 _LABELS = 8  # written below a chart: more would touch each other
-_SHARES = {"lost": "lost", "waiting": "waiting", "withheld": "without consent"}  # field of a row -> in words
+_SHARES = {
+    "lost": "lost",
+    "waiting": "waiting",
+    "late": "too late",
+    "withheld": "without consent",
+}  # field of a row -> in words
 
 
 class Row(NamedTuple):
@@ -28,6 +33,7 @@ class Row(NamedTuple):
     delivered: Worth
     lost: Worth
     waiting: Worth
+    late: Worth
     withheld: Worth
     degraded: Worth
     lost_share: str
@@ -50,6 +56,7 @@ def _row(summary: Summary, new: set[str]) -> Row:
         delivered=summary.of(DELIVERED),
         lost=lost,
         waiting=summary.of(WAITING),
+        late=summary.of(LATE),
         withheld=summary.of(WITHHELD),
         degraded=summary.degraded,
         lost_share=percent(lost.orders, read.orders),

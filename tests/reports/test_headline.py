@@ -1,0 +1,58 @@
+"""The sentence that is read first: it claims nothing that nobody knows, and calls nothing lost that is not."""
+
+from decimal import Decimal
+
+import pytest
+
+from xcapi_dagster.reports.pages.partition import headline, tiles
+from xcapi_dagster.reports.pages.reasons import section_of
+from xcapi_dagster.reports.summary import Summary
+from xcapi_dagster.reports.worth import Amount, Worth
+
+
+def worth(orders: int) -> Worth:
+    return Worth(orders=orders, amounts={"USD": Amount(orders, Decimal(10 * orders))})
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        ({}, "There were no orders to read."),
+        ({"accepted": 1}, "The one order reached X."),
+        ({"accepted": 8, "changed": 1}, "All 9 orders reached X."),
+        ({"accepted": 8, "invalid": 1, "rejected": 1}, "8 of 10 orders reached X. 2 are lost, worth USD 20."),
+        ({"accepted": 8, "pending": 2}, "8 of 10 orders reached X. 2 are waiting for the next run."),
+        (
+            {"unknown": 8, "held": 1, "invalid": 1},
+            "0 of 10 orders are known to have reached X. One is lost, worth USD 10. 9 are in doubt, for X's answer never "
+            + "came or cannot be trusted.",
+        ),
+        (
+            {"accepted": 4, "too_late": 6},
+            "4 of 10 orders reached X. 6 are too late to be told from the pixel's, and left to it.",
+        ),
+        (
+            {"accepted": 8, "suppressed": 1, "duplicate": 1},
+            "8 of 10 orders reached X. One is not sent for want of consent. One is replaced by a newer version.",
+        ),
+    ],
+)
+def test_the_headline_says_what_is_known(states: dict[str, int], told: str) -> None:
+    """Doubt is not loss, and neither is what the pixel has reported."""
+    summary = Summary(partition="2026-11-20", states={state: worth(orders) for state, orders in states.items()})
+    assert headline(summary) == told
+
+
+def test_what_is_too_late_has_a_place_of_its_own() -> None:
+    """Only where there is some; it is not among what is lost."""
+    late = Summary(partition="2026-11-20", states={"accepted": worth(1), "too_late": worth(6)})
+    assert {tile.name: tile.orders for tile in tiles(late)} == {
+        "Delivered": 1,
+        "Lost": 0,
+        "Waiting": 0,
+        "Too late": 6,
+        "No consent": 0,
+        "Sent with less": 0,
+    }
+    assert section_of("too_late_to_deduplicate") == "late"
+    assert "Too late" not in [tile.name for tile in tiles(Summary(partition="d", states={"accepted": worth(1)}))]
