@@ -1,6 +1,7 @@
 """Folders and object stores by URL: what serves them, and what went wrong there in words that hold no secret."""
 
 import os
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Final, NamedTuple
@@ -25,6 +26,11 @@ OBJECT_STORES: Final[Mapping[str, _Driver]] = {
     "abfs": _AZURE,
     "abfss": _AZURE,
 }
+NO_SECRETS: Final = (
+    "credentials belong where the store's own library looks for them, as AWS_ACCESS_KEY_ID, a profile or a role"
+)
+# Azure's own form of CONTAINER@ACCOUNT, the only @ before a path that is no user's
+_AZURE_HOST: Final = re.compile(r"[a-z0-9$-]+@[a-z0-9]+\.(?:dfs|blob)\.core\.[a-z.]+")
 # Whose errors are a store's; what is an OSError as well is known by that.
 _PACKAGES: Final = frozenset({"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure"})
 
@@ -32,14 +38,16 @@ _PACKAGES: Final = frozenset({"botocore", "aiobotocore", "aiohttp", "gcsfs", "go
 def path_of(url: str, variable: str) -> UPath:
     """The folder or object that ``url`` names; nothing is connected to.
 
-    Raises ConfigurationError, naming ``variable``, for a URL of no known kind, without a bucket, or of a store whose
-    driver is not installed.
+    Raises ConfigurationError, naming ``variable``, for a URL of no known kind, without a bucket, of a store whose
+    driver is not installed, or with what may be credentials, which errors would show.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in OBJECT_STORES:
         return _folder(url, variable)
     if not rest.partition("/")[0]:
         raise ConfigurationError(f"{variable} names no bucket: write {scheme}://BUCKET/PATH")
+    if _may_hold_secrets(rest):
+        raise ConfigurationError(f"{variable} must be {scheme}://BUCKET/PATH and nothing more; {NO_SECRETS}")
     driver = OBJECT_STORES[scheme]
     if find_spec(driver.module) is None:
         raise ConfigurationError(
@@ -81,6 +89,13 @@ def problem(error: Exception) -> str | None:
     if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _PACKAGES:
         return f"it does not answer as it should ({type(error).__name__})"
     return None
+
+
+def _may_hold_secrets(rest: str) -> bool:
+    """Whether what follows `s3://` has parameters, or user and password before the bucket."""
+    host = rest.partition("/")[0]
+    is_own = _AZURE_HOST.fullmatch(host) or host.startswith("arn:")
+    return "?" in rest or (not is_own and ("@" in host or ":" in host))
 
 
 def _folder(url: str, variable: str) -> UPath:

@@ -1,10 +1,11 @@
 """What the two settings may say, and what a wrong one gets: before anything is connected to."""
 
+import traceback
 from pathlib import Path
 from string import ascii_letters, digits
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xcapi_dagster.errors import ConfigurationError
@@ -13,6 +14,24 @@ from xcapi_dagster.warehouse.dialects import Standard
 from xcapi_dagster.warehouse.query import select_all
 
 URL = "duckdb:///nothing-is-opened.duckdb"
+
+SECRETS = st.text(f"{ascii_letters}{digits}+=-._~", max_size=30).map(lambda text: f"Canary{text}Canary")
+KINDS = (
+    "duckdb:///md:shop?motherduck_token={}", "duckdb:///MotherDuck:{}", "duckdb:///s3://key:{}@bucket/shop.duckdb",
+    "duckdb:////srv/shop.duckdb?token={}", "duckdb://shop:{}@host/shop",
+    "csv:///srv/orders?token={}", "csv:///srv/orders?token={}?format=csv", "csv://shop:{}@host/orders",
+    "parquet:///srv/orders?format=parquet&token={}", "file:///https://shop:{}@host/orders.csv",
+    "s3://key:{}@bucket/orders", "s3://key:{}/{}@bucket/orders", "s3://{}@bucket/orders", "s3://bucket/orders?key={}", "s3a://key:{}@bucket/",
+    "gs://{}@bucket/orders", "az://{}@container/orders", "abfss://{}@shop.dfs.core.windows.net/orders",
+    "postgresql://shop:{}@127.0.0.1:1/shop", "postgresql+psycopg://127.0.0.1:1/shop?password={}",
+    "sqlite:////nowhere/shop.db?key={}", "sqlite://shop:{}@/shop.db",
+    "mysql://shop:{}@127.0.0.1:1/shop", "mariadb://127.0.0.1:1/shop?password={}",
+    "redshift://shop:{}@127.0.0.1:1/shop", "mssql://shop:{}@127.0.0.1:1/shop",
+    "snowflake://shop:{}@account/shop", "snowflake://shop@account/shop?token={}",
+    "bigquery://project/shop?token={}", "bigquery://shop:{}@project/shop",
+    "databricks://token:{}@host?http_path=/sql", "databricks://host?http_path=/sql&access_token={}",
+    "mongodb://shop:{}@host/shop", "{}", "shop:{}@host",
+)  # fmt: skip
 
 
 def refused(url: str, orders: str) -> str:
@@ -47,6 +66,40 @@ def test_what_is_no_url_is_refused_without_showing_it(url: str) -> None:
 def test_a_duckdb_url_without_a_file_is_refused(url: str) -> None:
     """A DuckDB warehouse is a file; the message shows the three slashes."""
     assert "duckdb:///FILE" in refused(url, "orders")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(secret=SECRETS)
+@settings(max_examples=15, deadline=None)
+def test_no_error_repeats_what_may_be_a_password(kind: str, secret: str) -> None:
+    """Wherever a URL may hold one, and whether the URL is refused, the driver missing or nobody answering."""
+    with pytest.raises(ConfigurationError) as caught:
+        open_warehouse(kind.replace("{}", secret), "orders", "UTC").describe()
+
+    assert "XCAPI_WAREHOUSE_URL" in str(caught.value)
+    assert "canary" not in "".join(traceback.format_exception(caught.value)).casefold()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("duckdb:///md:shop", "must name a DuckDB file on this machine"),
+        ("duckdb:////srv/shop.duckdb?access_mode=x", "without parameters or tokens"),
+        ("csv:///srv/orders?format=csv&token=x", "may end in ?format=parquet or ?format=csv and have no other"),
+        ("s3://key:x@bucket/orders", "credentials belong where the store's own library looks for them"),
+    ],
+)
+def test_where_credentials_belong_is_said(url: str, told: str) -> None:
+    """What cannot be in a URL is refused before anything is opened, with what to write instead."""
+    assert told in refused(url, "orders")
+
+
+def test_paths_are_taken_as_they_are_written() -> None:
+    """A colon, an at sign or a percent sign is no credential, and Azure's own form names no user."""
+    for url in ("duckdb:///C:/shop.duckdb", "duckdb:////srv/a:b@c%20d.duckdb", "csv:///srv/a:b@c%20d/*.csv"):
+        assert open_warehouse(url, "orders", "UTC")
+    with pytest.raises(ConfigurationError, match="driver is not installed"):
+        open_warehouse("abfss://orders@shop.dfs.core.windows.net/2026", "orders", "UTC")
 
 
 @pytest.mark.parametrize(

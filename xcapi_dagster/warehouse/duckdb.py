@@ -49,6 +49,9 @@ _WORKING_MEMORY = """
     WHERE tag NOT IN ('BASE_TABLE', 'EXTERNAL_FILE_CACHE')
 """
 
+# `md:shop`, `s3://bucket/shop.duckdb` and the like, but not the drive of `C:/shop.duckdb`
+_ELSEWHERE = re.compile(r"/*[A-Za-z][A-Za-z0-9+.-]+:")
+
 _INTEGERS = {"tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger", "ubigint"}
 _EXACT = {*_INTEGERS, "float", "double", "decimal", "boolean", "varchar", "blob"}
 
@@ -66,6 +69,11 @@ class DuckDB:
         path = url.removeprefix("duckdb:///")
         if path in ("", url) or path.startswith(":"):
             raise ConfigurationError("XCAPI_WAREHOUSE_URL must name a DuckDB file: duckdb:///FILE, with three slashes")
+        if "?" in path or _ELSEWHERE.match(path):  # then it may hold a token, and is not shown
+            raise ConfigurationError(
+                "XCAPI_WAREHOUSE_URL must name a DuckDB file on this machine, duckdb:///FILE, without parameters or "
+                "tokens: MotherDuck and files elsewhere are not read, and a file needs no credentials"
+            )
         return cls(Path(path))
 
     @contextmanager

@@ -25,7 +25,7 @@ _ENDINGS: Final[dict[Format, tuple[str, ...]]] = {
     "csv": (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz"),
 }
 _SEPARATORS: Final = ",;\t|"
-_WILD: Final = frozenset("*?[")
+_WILD: Final = frozenset("*[")
 
 # A file that lacks a column has nulls in it; `country=DE` in a path is a column, of text.
 _PARQUET: Final = "SELECT * FROM read_parquet(?, union_by_name = true, hive_types_autocast = false)"
@@ -56,11 +56,14 @@ class Files:
         scheme, _, rest = url.partition("://")
         place, _, query = rest.partition("?format=")
         told = next((format_ for format_ in _ENDINGS if format_ == (query or scheme)), None)
-        if query and not told:
-            raise ConfigurationError(f"{_VARIABLE} may end in ?format=parquet or ?format=csv")
+        if "?" in place or (query and not told):
+            raise ConfigurationError(
+                f"{_VARIABLE} may end in ?format=parquet or ?format=csv and have no other parameter; "
+                f"{stores.NO_SECRETS}"
+            )
         if scheme in stores.OBJECT_STORES:
             return cls(stores.path_of(f"{scheme}://{place}", _VARIABLE), told)
-        if not place.startswith("/"):
+        if not place.startswith("/") or "://" in place:
             raise ConfigurationError(f"{_VARIABLE} must name files by an absolute path: {scheme}:///FOLDER/FILE")
         return cls(UPath(place), told)
 
