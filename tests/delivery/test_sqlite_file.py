@@ -18,6 +18,7 @@ MOUNTS = """\
 32 22 0:41 / /mnt/bucket rw - fuse.s3fs s3fs rw
 33 22 0:42 / /mnt/share rw - cifs //server/share rw
 34 33 8:3 / /mnt/share rw - ext4 /dev/sdc1 rw
+35 22 0:43 / /mnt/büro\\134daten rw - nfs rechner:/büro rw
 not a line of a mount
 """
 
@@ -29,6 +30,7 @@ not a line of a mount
         ("/srv/xcapi", "nfs4"),
         ("/srv/local disk/xcapi", "xfs"),
         ("/srvice", "ext4"),
+        ("/mnt/büro\\daten/xcapi", "nfs"),
         ("/mnt/bucket", "fuse.s3fs"),
         ("/mnt/share/ledger", "ext4"),  # what was mounted later is on top
     ],
@@ -51,9 +53,10 @@ def test_local_file_systems_are_taken(file_system: str) -> None:
 
 
 def test_a_ledger_on_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the file is made, in a message that names the way out."""
+    """Before the file is made, in a message that names the way out, whatever the names of other mounts are."""
     mounts = tmp_path / "mountinfo"
-    mounts.write_text(f"40 22 0:40 / {tmp_path.resolve()} rw - nfs4 server:/export rw\n")
+    mount = f"40 22 0:40 / {tmp_path.resolve()} rw - nfs4 server:/export rw\n"
+    mounts.write_bytes(b"41 22 8:4 / /mnt/not-utf-8-\xff rw - ext4 /dev/sdd1 rw\n" + mount.encode())
     monkeypatch.setattr(sqlite_file, "_MOUNTS", mounts)
     with pytest.raises(LedgerError, match=r"network file system \(nfs4\).*PostgreSQL"):
         Database(f"sqlite:///{tmp_path}/home/ledger.db")

@@ -1,6 +1,7 @@
 """Whether a SQLite ledger may be at some path: on a local disk, private to its owner, with room, undamaged."""
 
 import os
+import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -31,6 +32,7 @@ _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "9p", "ncpfs", "beegfs", "gpfs"}
 )
 _MOUNTS = Path("/proc/self/mountinfo")
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how it writes blanks and backslashes; all else is as it is, in UTF-8
 _OTHERS_MAY_WRITE, _STICKY = 0o002, 0o1000
 _PATIENCE_SECONDS = 10
 
@@ -85,7 +87,7 @@ def file_system_of(path: Path, mounts: str) -> str:
         fields = mount.split(" ")
         if len(fields) < 5:
             continue
-        point = Path(fields[4].encode().decode("unicode_escape"))
+        point = Path(_OCTAL.sub(lambda escaped: chr(int(escaped[1], 8)), fields[4]))
         if path.is_relative_to(point) and len(point.parts) >= longest:  # of two on one point the later is on top
             found, longest = source.split(" ")[0], len(point.parts)
     return found
@@ -102,7 +104,7 @@ def _check_place(path: Path) -> None:
     mode = path.parent.stat().st_mode
     if mode & _OTHERS_MAY_WRITE and not mode & _STICKY:
         raise LedgerError(f"the ledger's folder {path.parent} can be written by everybody: chmod o-w it")
-    file_system = file_system_of(path.parent.resolve(), _MOUNTS.read_text()) if _MOUNTS.exists() else ""
+    file_system = file_system_of(path.parent.resolve(), os.fsdecode(_MOUNTS.read_bytes())) if _MOUNTS.exists() else ""
     if is_network(file_system):
         raise LedgerError(
             f"the ledger {path} is on a network file system ({file_system}), where SQLite's locks do not hold: "
