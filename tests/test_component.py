@@ -68,7 +68,7 @@ def test_a_dry_run_tells_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     metadata = {name: value.value for name, value in event.step_output_data.metadata.items()}
     assert (metadata["read"], metadata["would_send"], metadata["requests"]) == (331, 325, 1)
     shown = [value for each in metadata["first_conversion"]["identifiers"] for value in each.values()]
-    assert all(len(value) == 7 for value in shown)
+    assert {*shown} == {"…"}
     assert [path.name for path in tmp_path.iterdir()] == ["warehouse.duckdb"]
 
 

@@ -45,7 +45,7 @@ def tell_dry_run(found: Sequence[Forecast], settings: Settings, *, as_json: bool
         f"{settings.events_per_15_min:,} events in 15 minutes and {settings.requests_per_min:,} requests a minute."
     )
     if first := next((each.first_conversion for each in found if each.first_conversion), None):
-        click.echo("The first of them, its identifiers cut short:")
+        click.echo("The first of them, without its identifiers:")
         click.echo(json.dumps(first, indent=2, ensure_ascii=True))
     click.echo("Nothing was sent, claimed or written.")
 

@@ -26,7 +26,6 @@ from xcapi_dagster.partitions.chunks import chunks, keys_of
 from xcapi_dagster.partitions.prepare import prepare_partition
 from xcapi_dagster.warehouse import Warehouse
 
-_SHOWN = 6  # characters of an identifier
 _COUNTS = {
     Standing.ACCEPTED: "already_accepted",
     Standing.CHANGED: "changed",
@@ -46,8 +45,8 @@ class Forecast:
 
     ``requests`` are those for ``would_send`` if X refuses none. Of these conversions, ``past_deduplication`` are so old
     that X would not see that the pixel told of them too, and ``past_click_window`` older than the event tag's click
-    window, None where that is not known. ``first_conversion`` is the first that would be sent, with its identifiers cut
-    short, None when none would be.
+    window, None where that is not known. ``first_conversion`` is the first that would be sent, but "…" for each
+    identifier, None when none would be.
     """
 
     partition: str
@@ -121,7 +120,7 @@ class _Tally:
             for _, part in originals(known.known.requests, np.flatnonzero(known.standing == standing)):
                 self._add_ages(now - chunk.times[part] / 1000)
                 for batch in batches(chunk.render(part), chunk, part, known.known.heard, size):
-                    self.first = self.first or _shortened(json.loads(batch.texts()[0]))
+                    self.first = self.first or _masked(json.loads(batch.texts()[0]))
                     self.counts["requests"] += 1
 
     def _add_ages(self, seconds: NDArray[np.float64]) -> None:
@@ -130,7 +129,7 @@ class _Tally:
             self.counts["past_click_window"] += int((seconds > window.total_seconds()).sum())
 
 
-def _shortened(conversion: dict[str, Any]) -> dict[str, Any]:
-    """The conversion without anything that identifies a person."""
-    identifiers = [{name: f"{text[:_SHOWN]}…" for name, text in each.items()} for each in conversion["identifiers"]]
+def _masked(conversion: dict[str, Any]) -> dict[str, Any]:
+    """The conversion without anything that identifies a person: some characters may already be all of an identifier."""
+    identifiers = [dict.fromkeys(each, "…") for each in conversion["identifiers"]]
     return conversion | {"identifiers": identifiers}
