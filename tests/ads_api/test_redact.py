@@ -18,6 +18,7 @@ from xcapi_dagster.ads_api.redact import redact
         ("The field can't be parsed", "The field can't be parsed"),
         ("UNAUTHORIZED_CLIENT_APPLICATION", "UNAUTHORIZED_CLIENT_APPLICATION"),
         ("twclid (23opevjt88psuo13lu8d020qkn) is not valid", "twclid *** is not valid"),
+        ("twclid (abcdefghij) is not valid", "twclid *** is not valid"),
         ('Expected Double, got "John Doe" for value', "Expected Double, got *** for value"),
         ("Expected Double, got 'John Doe' for value", "Expected Double, got *** for value"),
         ("got “John Doe” for value", "got *** for value"),

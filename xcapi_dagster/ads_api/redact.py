@@ -16,7 +16,8 @@ def redact(text: str) -> str:
     """The plain English words of ``text``, at most 300 characters; all else is masked.
 
     Kept are words of ASCII letters outside quotation marks and brackets. No digit, `@` or hash survives, and so no
-    e-mail address, telephone number, IP address, click id or amount does.
+    e-mail address, telephone number, IP address or amount does. A click id without a
+    digit, or a name, looks like a word: it is masked where X quotes or brackets it, as all its documented messages do.
     """
     kept: list[str] = []
     for token in _without_spans(text).split():
