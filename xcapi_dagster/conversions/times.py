@@ -3,22 +3,14 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xcapi_dagster.conversions.texts import keep_where, strip
+from xcapi_dagster import iso8601
+from xcapi_dagster.conversions.texts import keep_where
 
 UTC_TIME = pa.timestamp("us", "UTC")
 MILLISECONDS = pa.timestamp("ms", "UTC")
 
 _LOCAL_TIME = pa.timestamp("us")
 _MICROSECONDS = {"s": 10**6, "ms": 10**3, "us": 1}
-# In microseconds since 1970, with a day to spare at both ends: no zone moves a time into a year without four digits.
-_FIRST, _LAST = -62_135_510_400_000_000, 253_402_214_400_000_000  # 0001-01-02, 9999-12-31
-
-# ISO 8601, extended format, as databases print it: a space may stand for the T, and before the zone.
-_ISO_8601 = (
-    r"^(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[Tt ](?P<time>[0-9]{2}:[0-9]{2})(?P<seconds>:[0-9]{2}(?:[.,](?P<fraction>[0-9]{1,9}))?)?"
-    r"(?: ?(?P<zone>[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?))?)?$"
-)
 
 
 def can_hold_time(kind: pa.DataType) -> bool:
@@ -44,7 +36,7 @@ def to_utc(column: pa.Array, source_timezone: str) -> pa.Array:
         times = _without_zone(column)
         return _from_local(times, source_timezone) if kind.tz is None else times.cast(UTC_TIME)
     if pa.types.is_string(kind):
-        return _from_text(strip(column), source_timezone)
+        return _from_text(column, source_timezone)
     return pa.nulls(len(column), UTC_TIME)
 
 
@@ -59,7 +51,7 @@ def _without_zone(column: pa.Array) -> pa.Array:
     if unit == "ns":
         return pc.floor_temporal(ticks.cast(pa.timestamp("ns")), unit="microsecond").cast(_LOCAL_TIME)
     size = _MICROSECONDS[unit]
-    is_inside = pc.and_(pc.greater_equal(ticks, _FIRST // size), pc.less_equal(ticks, _LAST // size))
+    is_inside = pc.and_(pc.greater_equal(ticks, iso8601.FIRST // size), pc.less_equal(ticks, iso8601.LAST // size))
     return pc.multiply(keep_where(is_inside, ticks), size).cast(_LOCAL_TIME)
 
 
@@ -78,35 +70,6 @@ def _start_of_day(midnights: pa.Array, zone: str) -> pa.Array:
 
 
 def _from_text(texts: pa.Array, source_timezone: str) -> pa.Array:
-    parts = pc.extract_regex(texts, _ISO_8601)
-    day, time, zone = (pc.struct_field(parts, name) for name in ("date", "time", "zone"))
-    local = _clock_time(day, time, pc.struct_field(parts, "seconds"), pc.struct_field(parts, "fraction"))
-    without_zone = _from_local(local, source_timezone)
-    without_time = _start_of_day(local, source_timezone)
-    with_zone = pc.subtract(local, _offset(zone)).cast(UTC_TIME)
-    return pc.case_when(
-        pc.make_struct(pc.equal(time, ""), pc.equal(zone, "")), without_time, without_zone, with_zone
-    )  # fmt: skip
-
-
-def _clock_time(day: pa.Array, time: pa.Array, seconds: pa.Array, fraction: pa.Array) -> pa.Array:
-    """What a clock and a calendar on the wall show; null for days and times that there are not, as February 30."""
-    to_the_second = pc.utf8_slice_codeunits(_or(":00", seconds), 0, 3)
-    texts = pc.binary_join_element_wise(day, " ", _or("00:00", time), to_the_second, "")
-    times = pc.strptime(texts, format="%Y-%m-%d %H:%M:%S", unit="s", error_is_null=True)
-    does_exist = pc.equal(times.cast(pa.string()), texts)  # strptime makes March 2 of February 30
-    microseconds = pc.utf8_slice_codeunits(pc.utf8_rpad(fraction, 6, "0"), 0, 6).cast(pa.int64())
-    return pc.add(_without_zone(keep_where(does_exist, times)), microseconds.cast(pa.duration("us")))
-
-
-def _offset(zones: pa.Array) -> pa.Array:
-    """Offsets from UTC as durations; none is zero."""
-    digits = pc.utf8_rpad(pc.replace_substring_regex(zones, "[^0-9]", ""), 4, "0")
-    hours, minutes = pc.utf8_slice_codeunits(digits, 0, 2), pc.utf8_slice_codeunits(digits, 2, 4)
-    seconds = pc.add(pc.multiply(hours.cast(pa.int64()), 3600), pc.multiply(minutes.cast(pa.int64()), 60))
-    signed = pc.if_else(pc.starts_with(zones, "-"), pc.negate(seconds), seconds)
-    return signed.cast(pa.duration("s")).cast(pa.duration("us"))
-
-
-def _or(default: str, texts: pa.Array) -> pa.Array:
-    return pc.if_else(pc.equal(texts, ""), default, texts)
+    instants, local_times, are_dates = iso8601.parse(texts)
+    starts = _start_of_day(local_times, source_timezone)
+    return pc.coalesce(instants, pc.if_else(are_dates, starts, _from_local(local_times, source_timezone)))

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from xcapi_dagster import iso8601
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
-from xcapi_dagster.warehouse import iso8601
 from xcapi_dagster.warehouse.batches import in_batches_of, in_types_of
 from xcapi_dagster.warehouse.query import Column, Expression, Naming, Query, Relation, known, select
 from xcapi_dagster.warehouse.window import time_kind, window_between
@@ -150,5 +150,5 @@ def _counted(session: Session, orders: Relation, condition: Expression) -> int:
 
 def _unreadable(texts: pa.Array) -> int:
     """How many texts say no time."""
-    instants, local_times = iso8601.parse(texts)
+    instants, local_times, _ = iso8601.parse(texts)
     return int(instants.null_count + local_times.null_count - len(texts))

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from xcapi_dagster import iso8601
 from xcapi_dagster.errors import ConfigurationError
-from xcapi_dagster.warehouse import iso8601
 from xcapi_dagster.warehouse.query import Expression
 
 TimeKind = Literal["instant", "local", "date", "text"]
@@ -65,7 +65,7 @@ class Window:
 
     def holds(self, texts: pa.Array) -> pa.BooleanArray:
         """Whether each ISO 8601 text lies in this window; false for what cannot be read."""
-        instants, local_times = iso8601.parse(texts)
+        instants, local_times, _ = iso8601.parse(texts)
         inside = pc.or_kleene(
             pc.and_(pc.greater_equal(instants, self.start), pc.less(instants, self.end)),
             pc.and_(pc.greater_equal(local_times, self.local_start), pc.less(local_times, self.local_end)),

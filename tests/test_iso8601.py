@@ -2,20 +2,31 @@
 # ruff: noqa: DTZ001  local times are a part of the subject
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xcapi_dagster.warehouse import iso8601
+from xcapi_dagster import iso8601
+from xcapi_dagster.conversions.times import to_utc
+from xcapi_dagster.warehouse.window import window_between
 
 OFFSETS = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 YEARS = {"min_value": datetime(2, 1, 1), "max_value": datetime(9998, 12, 31)}
+ENDS = st.text(" \t\n\v\x00\x1c\x85\u00a0\u200b\u200e\u2028\ufeff", max_size=3)
+TEXTS = st.tuples(  # times as databases and people write them, and what comes near
+    ENDS,
+    st.from_regex(r"(19[7-9]|20[0-2])[0-9]-[01][0-9]-[0-3][0-9]", fullmatch=True),  # where all know when clocks change
+    st.just("") | st.from_regex(r"[Tt ][0-2][0-9]:[0-6][0-9](:[0-6][0-9]([.,][0-9]{0,12})?)?", fullmatch=True),
+    st.just("") | st.from_regex(r" ?([Zz]|[+-][0-2][0-9](:?[0-6][0-9])?)", fullmatch=True),
+    ENDS,
+).map("".join)
 
 
 def parse_one(text: str | None) -> tuple[datetime | None, datetime | None]:
-    instants, local_times = iso8601.parse(pa.array([text], pa.string()))
+    instants, local_times, _ = iso8601.parse(pa.array([text], pa.string()))
     assert instants.type == pa.timestamp("us", "UTC")
     assert local_times.type == pa.timestamp("us")
     return instants[0].as_py(), local_times[0].as_py()
@@ -75,4 +86,31 @@ def test_anything_else_is_unreadable(text: str | None) -> None:
 @given(st.lists(st.one_of(st.none(), st.text()), max_size=20))
 def test_no_text_is_an_error(texts: list[str | None]) -> None:
     """Any text at all gives two arrays as long as the texts."""
-    assert [len(array) for array in iso8601.parse(pa.array(texts, pa.string()))] == [len(texts), len(texts)]
+    assert [len(array) for array in iso8601.parse(pa.array(texts, pa.string()))] == [len(texts)] * 3
+
+
+@given(TEXTS | st.text(), st.sampled_from([ZoneInfo("UTC"), ZoneInfo("Europe/Berlin"), ZoneInfo("Africa/Cairo")]))
+@settings(max_examples=500)
+def test_an_order_is_of_the_partition_of_the_time_that_it_is_sent_with(text: str, zone: ZoneInfo) -> None:
+    """The window from that time on holds it, and no window holds what the transform cannot read."""
+    texts = pa.array([text], pa.string())
+    (time,) = to_utc(texts, zone.key).to_pylist()
+    if time is not None:
+        assert window_between(time, time + timedelta.resolution, zone).holds(texts).to_pylist() == [True]
+    elif zone.key == "UTC":  # elsewhere there are times that clocks show never, or twice
+        years = window_between(datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC), zone)
+        assert years.holds(texts).to_pylist() == [False]
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufeff2026-10-20T08:15Z", "2026-10-20T08:15Z\u200b", "2026-10-20T08:15:00.0123456789Z"]
+)
+def test_what_a_window_holds_is_read(text: str) -> None:
+    """A byte order mark, a zero-width space and more digits than nanoseconds have are no reason to lose an order."""
+    texts = pa.array([text, None], pa.string())
+    day = window_between(datetime(2026, 10, 20, tzinfo=UTC), datetime(2026, 10, 21, tzinfo=UTC), ZoneInfo("UTC"))
+
+    assert day.holds(texts).to_pylist() == [True, False]
+    assert [each and each.replace(microsecond=0) for each in to_utc(texts, "UTC").to_pylist()] == [
+        datetime(2026, 10, 20, 8, 15, tzinfo=UTC), None
+    ]  # fmt: skip
