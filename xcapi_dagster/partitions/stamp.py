@@ -10,7 +10,11 @@ _FILE = "ledger.json"
 
 
 def write_stamp(outputs: Outputs, stamp: Stamp) -> None:
-    """Write down which ledger it is that sends, and how far it has come: never less far than another run wrote."""
+    """Write down which ledger it is that sends, and how far it has come, unless it is written that it came further.
+
+    Of two runs that write at once the slower may write less than the other. What was written is a lower bound all the
+    same, the next run raises it, and each run's materialization tells of its own.
+    """
     before = read_stamp(outputs)
     if before and before.ledger_id == stamp.ledger_id and before.revision >= stamp.revision:
         return
