@@ -179,6 +179,7 @@ def test_reason_codes_are_those_of_x_s_parameters() -> None:
         ("content_group_id", "x"): "api_content_group_id",
         ("", "At least one user identifier must be provided"): "api_identifiers",
         ("event_id", "Event ID was not found"): "api_event_id",
+        ("event_source_url", "x"): "api_event_source_url",
         ("favourite_color", "x"): "api_unrecognised",
     }
     for entry, code in told.items():

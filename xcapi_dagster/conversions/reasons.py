@@ -143,7 +143,7 @@ _DELIVERY: tuple[tuple[str, Stage, Severity, str, str], ...] = (
 API_PARAMETERS = (
     "conversion_time", "event_id", "identifiers", "twclid", "hashed_email", "hashed_phone_number", "ip_address",
     "user_agent", "value", "price_currency", "number_items", "conversion_id", "description", "contents",
-    "content_id", "content_group_id", "content_name", "content_price", "content_type", "num_items",
+    "content_id", "content_group_id", "content_name", "content_price", "content_type", "num_items", "event_source_url",
 )  # fmt: skip
 
 
