@@ -156,20 +156,22 @@ def test_a_wrong_query_is_named(doctor: Doctor, tmp_path: Path, orders: str, bro
 
 
 @pytest.mark.parametrize(
-    ("orders", "warned", "named"),
+    ("orders", "warned", "named", "mend"),
     [
-        (f"{GOOD} UNION ALL SELECT 'x', NULL, 1.0, 'USD', true, 'a@b.example', NULL", "orders", "1 have no ordered_at"),
-        (GOOD.replace("now()", "now() - INTERVAL 20 DAY"), "orders", "there is nothing to send"),
-        (GOOD.replace("'USD'", "'EURO'"), "identifiers", "10 invalid_currency"),
-        (GOOD.replace("true", "false"), "identifiers", "10 consent_denied"),
+        (f"{GOOD} UNION ALL SELECT 'x', NULL, 1.0, 'USD', true, 'a@b.example', NULL", "orders", "1 have no ordered_at",
+         "give every order a time"),
+        (GOOD.replace("now()", "now() - INTERVAL 20 DAY"), "orders", "there is nothing to send", "look at ordered_at"),
+        (GOOD.replace("'USD'", "'EURO'"), "identifiers", "10 invalid_currency", "a fifth of the orders would"),
+        (GOOD.replace("true", "false"), "identifiers", "10 consent_denied", "a fifth of the orders would"),
     ],
-)
+)  # fmt: skip
 def test_orders_that_will_not_arrive_are_a_warning(
-    doctor: Doctor, tmp_path: Path, orders: str, warned: str, named: str
+    doctor: Doctor, tmp_path: Path, orders: str, warned: str, named: str, mend: str
 ) -> None:
     shop(tmp_path, orders)
     findings = doctor(0)
     assert named in findings[warned]["message"]
+    assert mend in findings[warned]["mend"]
     assert unlike_ok(findings) == {warned: "warning"}
 
 

@@ -31,7 +31,7 @@ CHECKS = ("warehouse", "columns", "time zone", "orders", "identifiers", "ledger"
 _OF_WAREHOUSE = CHECKS[1:5]
 _SAMPLE = 5_000  # orders
 _FEW_IDENTIFIED = 0.5  # of the orders
-_MANY_REJECTED = 0.2  # of the orders: where a sync would stop
+_MANY_UNSENT = 0.2  # of the orders, rejected or without consent: a mistake in the query rather than in single orders
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -120,8 +120,8 @@ def _identifiers(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
     blocking = prepared.rejections.filter(pa.compute.not_equal(prepared.rejections["severity"], "degraded"))
     reasons = Counter(blocking["reason_code"].to_pylist()).most_common(3)
     told += f"; {', '.join(f'{count:,} {code}' for code, count in reasons)}" if reasons else ""
-    if 1 - ready / read > _MANY_REJECTED:
-        mend = f"run `xcapi explain-error {reasons[0][0]}`; a sync stops when a fifth is refused"
+    if 1 - ready / read > _MANY_UNSENT:
+        mend = f"run `xcapi explain-error {reasons[0][0]}`: more than a fifth of the orders would not be sent"
         yield Finding("identifiers", "warning", told, mend)
     elif max(carried[name] for name in STRONG_IDENTIFIERS) < _FEW_IDENTIFIED:
         yield Finding("identifiers", "warning", told, "give more of email, phone and twclid: X matches few orders so")
