@@ -137,7 +137,11 @@ def operators_ledger_of(settings: Settings) -> Ledger:
 
 
 def ledger_view_of(settings: Settings) -> LedgerView:
-    """What the ledger knows of this instance's pixel now; nothing is written. Raises what `ledger_of` does."""
+    """What the ledger knows of this instance's pixel now. Raises what `ledger_of` does.
+
+    Nothing is claimed, and no ledger is made where there is none; one of an earlier version is copied and brought up to
+    date, as whenever one is opened.
+    """
     destination, stamps = destination_of(settings), stamps_of_files(settings)
     if not is_there(settings.ledger_url):
         admit_none(stamps)

@@ -209,7 +209,7 @@ def _verdicts(case: _Case, found: Mapping[int, Suspicion], state: VerdictState) 
 
 
 def _pause(case: _Case) -> float:
-    """Full jitter, doubling; never before X asked to be tried again."""
+    """Full jitter, doubling. Where X asked to wait longer, the settlement's block keeps everybody waiting."""
     longest = min(_LONGEST_PAUSE_SECONDS, 2.0**case.batch.attempts)
     return case.situation.jitter() * longest
 

@@ -55,7 +55,11 @@ class Limits:
 
 
 def reserve(connection: Connection, account: str, events: int, limits: Limits, now: float) -> float:
-    """How long until one request of ``events`` may be sent; 0 when it may be now, and then it is counted."""
+    """How long until one request of ``events`` may be sent; 0 when it may be now.
+
+    Then its row in flight counts it, which the caller writes in the same transaction; here it is taken off what X said
+    is left.
+    """
     width = limits.slice_seconds
     for_events, for_requests = (_first_slice(now, window, width) for window in (limits.window, limits.request_window))
     usage = _Usage(*_USAGE.row(connection, account=account, in_window=for_events, in_request_window=for_requests))
