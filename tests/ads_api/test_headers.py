@@ -19,19 +19,17 @@ def test_the_account_goes_before_the_user() -> None:
         "x-account-rate-limit-remaining": "59500",
         "x-account-rate-limit-reset": "1800000900",
     }
-    assert rate_headers(headers, NOW) == RateHeaders(60_000, 59_500, 1_800_000_900.0)
+    assert rate_headers(headers, NOW) == RateHeaders(59_500, 1_800_000_900.0)
 
 
 def test_the_user_counts_when_the_account_says_nothing_usable() -> None:
-    """A family is never mixed from two: a limit of one and a remainder of the other mean nothing."""
+    """A family is never mixed from two: what remains of one and the reset of the other mean nothing."""
     headers = {
-        "x-account-rate-limit-limit": "many",
-        "x-rate-limit-limit": "10",
+        "x-account-rate-limit-remaining": "many",
         "x-rate-limit-remaining": "0",
         "x-rate-limit-reset": "1800000100",
     }
-    assert rate_headers(headers, NOW) == RateHeaders(10, 0, 1_800_000_100.0)
-    del headers["x-account-rate-limit-limit"]
+    assert rate_headers(headers, NOW) == RateHeaders(0, 1_800_000_100.0)
     assert rate_headers(headers | {"x-account-rate-limit-remaining": "5"}, NOW) == RateHeaders(remaining=5)
 
 
@@ -61,8 +59,8 @@ def test_a_reset_is_soon_or_unknown(text: str, reset: float | None) -> None:
 @pytest.mark.parametrize("text", ["-1", "1.5", "many", "", "60000, 60000", "9" * 20, "٦"])
 def test_a_count_is_a_number_or_unknown(text: str) -> None:
     """Nonsense in one header leaves the others of its family."""
-    headers = {"x-account-rate-limit-remaining": text, "x-account-rate-limit-limit": "7"}
-    assert rate_headers(headers, NOW) == RateHeaders(limit=7)
+    headers = {"x-account-rate-limit-remaining": text, "x-account-rate-limit-reset": "1800000900"}
+    assert rate_headers(headers, NOW) == RateHeaders(reset=1_800_000_900.0)
 
 
 @pytest.mark.parametrize(

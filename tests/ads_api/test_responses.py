@@ -52,7 +52,7 @@ def test_a_success_has_all_that_x_says() -> None:
         status=200,
         debug_id=DEBUG_ID,
         account_id=ACCOUNT,
-        rate=RateHeaders(60_000, 119, 1_800_000_900.0),
+        rate=RateHeaders(119, 1_800_000_900.0),
         warning="This version will be removed ***",
         server_date=NOW - 2,
         clock_skew=-2.0,

@@ -121,6 +121,6 @@ def test_we_never_send_whole_seconds(time: datetime, is_whole: bool) -> None:  #
     time = time.replace(tzinfo=UTC, microsecond=0 if is_whole else time.microsecond // 1000 * 1000)
     known = {"row": 0, "event_id": "ol288", "conversion_time": time, "twclid": "a", "fingerprint": 0}
     table = pa.Table.from_pylist([dict.fromkeys(CONVERSIONS.names) | known], schema=CONVERSIONS)
-    text = json.loads(to_events(table).body())["conversions"][0]["conversion_time"]
+    text = json.loads(to_events(table).body(slice(None)))["conversions"][0]["conversion_time"]
     assert CONVERSION_TIME.fullmatch(text)
     assert abs(datetime.fromisoformat(text) - time) < timedelta(milliseconds=1)

@@ -55,7 +55,7 @@ def sent(**columns: Any) -> dict[str, Any]:
     order = {"order_id": "A-1", "ordered_at": datetime(2026, 11, 2, tzinfo=UTC), "twclid": "23opevjt88", **columns}
     arrays = {name: value if isinstance(value, pa.Array) else pa.array([value]) for name, value in order.items()}
     prepared = prepare(pa.table(arrays), 0, RULES)
-    (event,) = json.loads(to_events(prepared.conversions).body())["conversions"]
+    (event,) = json.loads(to_events(prepared.conversions).body(slice(None)))["conversions"]
     identifiers: dict[str, Any] = {}
     for identifier in event["identifiers"]:
         identifiers |= identifier

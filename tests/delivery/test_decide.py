@@ -79,7 +79,7 @@ def sizes(decision: Decision) -> list[int]:
 
 def test_accepted_is_settled_and_done(batch: MakeBatch) -> None:
     """Status, debug id and what X says of the limit are recorded."""
-    rate = RateHeaders(limit=100, remaining=42, reset=NOW + 60)
+    rate = RateHeaders(remaining=42, reset=NOW + 60)
     decision = decided(batch(), Answer("accepted", 200, debug_id="d-1", rate=rate))
     assert decision.settlement.state == "accepted"
     assert (decision.settlement.http_status, decision.settlement.debug_id) == (200, "d-1")

@@ -17,9 +17,8 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class RateHeaders:
-    """X's count of this account's requests: the limit, what remains of it, and when it resets (Unix seconds)."""
+    """X's count of this account's requests: what remains of the limit, and when that resets (Unix seconds)."""
 
-    limit: int | None = None
     remaining: int | None = None
     reset: float | None = None
 
@@ -38,7 +37,6 @@ def rate_headers(headers: Mapping[str, str], now: float) -> RateHeaders:
     """The account's figures, else the user's; ``now`` is X's clock. A reset is within the next day or unknown."""
     for family in contract.RATE_LIMIT_HEADERS:
         rate = RateHeaders(
-            limit=_count(headers.get(f"{family}-limit", "")) or None,
             remaining=_count(headers.get(f"{family}-remaining", "")),
             reset=_reset(headers.get(f"{family}-reset", ""), now),
         )

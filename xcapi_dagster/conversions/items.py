@@ -14,8 +14,6 @@ from xcapi_dagster.conversions.columns import plain, to_text
 from xcapi_dagster.conversions.json_columns import json_member, plain_member, text_member
 from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_email, keep_where, strip
 
-Mask = npt.NDArray[np.bool_]
-
 _FIELDS = ("content_id", "content_group_id", "content_name", "content_price", "content_type", "num_items")
 _PARSED = pa.list_(pa.struct([(name, pa.string()) for name in _FIELDS]))
 _SIXTH_DECIMAL = Decimal("0.000001")

@@ -25,10 +25,8 @@ class Events:
     def __len__(self) -> int:
         return len(self.ends) - 1
 
-    def body(self, positions: slice | npt.NDArray[np.intp] | None = None) -> bytes:
+    def body(self, positions: slice | npt.NDArray[np.intp]) -> bytes:
         """The body of a request with the conversions at these positions, which for a slice are consecutive."""
-        if positions is None:
-            positions = slice(None)
         if isinstance(positions, slice):
             first, last, _ = positions.indices(len(self))
             parts = [self.text[self.ends[first] : self.ends[max(first, last)]]]
