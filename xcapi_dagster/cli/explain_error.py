@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from xcapi_dagster.ads_api.catalogue import EXPLANATIONS, Explanation, Who
+from xcapi_dagster.cli.tables import output
 from xcapi_dagster.contract import ERROR_MESSAGES, recognize
 from xcapi_dagster.conversions.reasons import REASONS, Reason
 from xcapi_dagster.errors import ConfigurationError
@@ -57,8 +57,7 @@ def explain_error(code: str | None, *, as_json: bool) -> None:
     elif as_json:
         click.echo(json.dumps([asdict(each) for each in told], indent=2))
     else:
-        output = Console()
-        output.print(_table(told), width=output.width if output.is_terminal else max(output.width, 160))
+        output().print(_table(told))
 
 
 def _everything() -> list[_Told]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -99,14 +98,6 @@ def command(step: Step) -> str | None:
         changed = TagValues(**{name: after for name, (_, after) in step.changes.items()})
         return f"xcapi tags update {step.tags[0].id} {_options(changed)}"
     return None
-
-
-def show(table: Table, *, is_result: bool = True) -> None:
-    """Print ``table``, to standard error unless it is the result; where nobody looks it is wide enough for a log."""
-    console = Console(stderr=not is_result)
-    if not console.is_terminal:
-        console.width = max(console.width, 160)
-    console.print(table)
 
 
 def _options(values: TagValues) -> str:

@@ -16,6 +16,7 @@ from xcapi_dagster.ads_api.tag_plan import Step
 from xcapi_dagster.ads_api.tag_plan import plan as planned
 from xcapi_dagster.ads_api.tag_values import EventTag, TagValues, check_change, check_id, check_listing, check_new
 from xcapi_dagster.cli import tag_tables
+from xcapi_dagster.cli.tables import output
 from xcapi_dagster.resources import event_tags_of
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project
 from xcapi_dagster.settings import AccountSettings, account_from_environment
@@ -77,7 +78,7 @@ def list_(
     if as_json:
         click.echo(json.dumps([tag.as_json() for tag in found.tags], indent=2))
     else:
-        tag_tables.show(tag_tables.tags_table(found.tags, datetime.now(UTC)))
+        output().print(tag_tables.tags_table(found.tags, datetime.now(UTC)))
     if found.total_count is not None:
         click.echo(f"X counts {found.total_count} event tags.", err=True)
     if unknown := [each for each in ids if each not in {tag.id for tag in found.tags}]:
@@ -120,7 +121,7 @@ def update(tag_id: str, *, yes: bool, as_json: bool, **given: Any) -> None:
     with _event_tags() as event_tags:
         if sys.stdin.isatty() and not yes:
             changes = values.differences(event_tags.get(tag_id))
-            tag_tables.show(tag_tables.changes_table(changes), is_result=False)
+            output(is_result=False).print(tag_tables.changes_table(changes))
             click.confirm(f"Change event tag {tag_id}?", abort=True, err=True)
         tag = event_tags.update(tag_id, values)
     _tell(tag, as_json=as_json)
@@ -137,7 +138,7 @@ def delete(tag_id: str, *, yes: bool, as_json: bool) -> None:
         raise click.UsageError("nobody can be asked here whether to delete: give --yes")
     with _event_tags() as event_tags:
         if not yes:
-            tag_tables.show(tag_tables.tag_table(event_tags.get(tag_id), datetime.now(UTC)), is_result=False)
+            output(is_result=False).print(tag_tables.tag_table(event_tags.get(tag_id), datetime.now(UTC)))
             click.confirm(f"Delete event tag {tag_id} for good?", abort=True, err=True)
         tag = event_tags.delete(tag_id)
     _tell(tag, as_json=as_json)
@@ -156,7 +157,7 @@ def plan(*, module: str, name: str, exit_code: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"account_id": account_id, "event_tags": [_as_json(step) for step in steps]}, indent=2))
     elif steps:
-        tag_tables.show(tag_tables.plan_table(steps))
+        output().print(tag_tables.plan_table(steps))
         for line in filter(None, map(tag_tables.command, steps)):
             click.echo(line)
     else:
@@ -185,7 +186,7 @@ def _tell(tag: EventTag, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(tag.as_json(), indent=2))
     else:
-        tag_tables.show(tag_tables.tag_table(tag, datetime.now(UTC)))
+        output().print(tag_tables.tag_table(tag, datetime.now(UTC)))
 
 
 def _as_json(step: Step) -> dict[str, Any]:

@@ -83,8 +83,7 @@ def _repeated(high: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def duplicate_rejections(orders: pa.Table) -> pa.Table:
     """REJECTIONS that say of each of these orders, given as CONVERSIONS or as REJECTIONS, that another is newer."""
-    reason = REASONS["duplicate_order"]
-    told = {"stage": reason.stage, "severity": reason.severity, "reason_code": reason.code, "fix": reason.fix}
+    told = REASONS["duplicate_order"].columns()
     columns = [
         pa.repeat(told[field.name], len(orders))
         if field.name in told

@@ -8,8 +8,6 @@ from xcapi_dagster.conversions.schema import REJECTIONS
 
 def forgotten_rejections(orders: pa.Table) -> pa.Table:
     """REJECTIONS that say of each of these orders, given as CONVERSIONS or as REJECTIONS, only why it is not sent."""
-    reason = REASONS["forgotten"]
-    told = {"stage": reason.stage, "severity": reason.severity, "reason_code": reason.code, "fix": reason.fix}
-    columns = {name: pa.repeat(text, len(orders)) for name, text in told.items()} | {"row": orders["row"]}
+    told = {name: pa.repeat(text, len(orders)) for name, text in REASONS["forgotten"].columns().items()}
     nothing = {field.name: pa.nulls(len(orders), field.type) for field in REJECTIONS}
-    return pa.table(nothing | columns, schema=REJECTIONS)
+    return pa.table(nothing | told | {"row": orders["row"]}, schema=REJECTIONS)

@@ -24,6 +24,10 @@ class Reason:
     meaning: str
     fix: str
 
+    def columns(self) -> dict[str, str]:
+        """What the rows of REJECTIONS for this reason hold in the columns that are about it."""
+        return {"stage": self.stage, "severity": self.severity, "reason_code": self.code, "fix": self.fix}
+
 
 _REJECTED = (
     ("missing_order_id",

@@ -73,14 +73,12 @@ def _of_rule(code: str, broken: list[Broken], given: pa.Table | pa.RecordBatch) 
         is_broken = pa.array(each.rows[positions])
         columns.append(pc.if_else(is_broken, pa.scalar(each.column, pa.string()), None))
         details.append(pc.if_else(is_broken, _shapes(given, each.column, positions), None))
-    reason = REASONS[code]
-    told = {"stage": reason.stage, "severity": reason.severity, "reason_code": reason.code, "fix": reason.fix}
     return pa.table(
         {
             "position": positions,
             "column": _listed(columns),
             "detail": pc.coalesce(*details),
-            **{name: pa.repeat(text, len(positions)) for name, text in told.items()},
+            **{name: pa.repeat(text, len(positions)) for name, text in REASONS[code].columns().items()},
         }
     )
 
