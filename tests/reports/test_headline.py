@@ -24,8 +24,7 @@ def worth(orders: int) -> Worth:
         ({"accepted": 8, "pending": 2}, "8 of 10 orders reached X. 2 are waiting for the next run."),
         (
             {"unknown": 8, "held": 1, "invalid": 1},
-            "0 of 10 orders are known to have reached X. One is lost, worth USD 10. 9 are in doubt, for X's answer never "
-            + "came or cannot be trusted.",
+            "0 of 10 orders are known to have reached X. One is lost, worth USD 10. 9 are in doubt.",
         ),
         (
             {"accepted": 4, "too_late": 6},

@@ -123,7 +123,7 @@ def headline(summary: Summary) -> str:
     if lost.orders:
         told.append(f"{_orders(lost.orders)} lost{_worth(lost, read)}.")
     others = [
-        (doubtful, "in doubt, for X's answer never came or cannot be trusted"),
+        (doubtful, "in doubt"),
         (summary.of(["pending"]).orders, "waiting for the next run"),
         (summary.of(LATE).orders, "too late to be told from the pixel's, and left to it"),
         (summary.of(WITHHELD).orders, "not sent for want of consent"),
