@@ -1,9 +1,12 @@
 """Files expire by when they were written; what X accepted stays known without them."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tests.partitions.conftest import SandboxedShop
@@ -13,6 +16,7 @@ from xcapi_dagster.partitions.purge import Keep, expired, purge, purge_details
 from xcapi_dagster.sandbox import Do, Fault, Match
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
+TABLE = pa.table({"order_id": ["a"]})
 WEEK, YEAR = timedelta(days=7), timedelta(days=365)
 
 
@@ -76,3 +80,31 @@ def _details(shop: Shop) -> list[tuple[str, str | None, str | None]]:
 
 def test_without_files_nothing_expires(shop: SandboxedShop) -> None:
     assert purge(shop.outputs, Keep(WEEK, WEEK), NOW) == 0
+
+
+def test_a_file_that_another_run_deletes_meanwhile_is_left_to_it(shop: SandboxedShop) -> None:
+    """Between the listing of a folder and the look at its files, and between that look and the deletion."""
+    for shop.key in ("2026-11-19", "2026-11-20", "2026-11-21"):
+        shop.prepare()
+    written(shop, days_ago=8)
+    found = expired(shop.outputs, Keep(WEEK, None), NOW)
+    assert next(found) == shop.outputs.path("conversions", "2026-11-19")
+    shop.outputs.path("conversions", "2026-11-20").unlink()
+    assert next(found) == shop.outputs.path("conversions", "2026-11-21")
+
+
+def test_what_several_runs_delete_at_once_is_counted_once(shop: SandboxedShop) -> None:
+    """The nightly runs of several days end at the same time."""
+    days = [f"2026-11-{day:02}" for day in range(1, 31)]
+    for day in days:
+        shop.outputs.write_table("invalid", day, TABLE)
+    written(shop, days_ago=8)
+    together = threading.Barrier(3)
+
+    def run() -> int:
+        together.wait()
+        return purge(shop.outputs, Keep(WEEK, None), NOW)
+
+    with ThreadPoolExecutor(3) as pool:
+        runs = [pool.submit(run) for _ in range(3)]
+    assert sum(each.result() for each in runs) == len(days)

@@ -4,6 +4,7 @@ The ledger keeps knowing what was accepted, whatever files and details are left:
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -34,16 +35,28 @@ def expired(outputs: Outputs, keep: Keep, now: datetime) -> Iterator[UPath]:
         for kind in kinds:
             for partition in outputs.partitions(kind):
                 path = outputs.path(kind, partition)
-                if path.stat().st_mtime < (now - age).timestamp():
+                if _is_older(path, now - age):
                     yield path
 
 
 def purge(outputs: Outputs, keep: Keep, now: datetime) -> int:
-    """Delete the expired files; returns how many."""
-    paths = list(expired(outputs, keep, now))
-    for path in paths:
-        path.unlink(missing_ok=True)
-    return len(paths)
+    """Delete the expired files; returns how many. Other runs may delete them at the same time."""
+    return sum(_was_deleted(path) for path in expired(outputs, keep, now))
+
+
+def _is_older(path: UPath, time: datetime) -> bool:
+    """Whether the file was written before ``time``; one that is gone was not."""
+    with suppress(FileNotFoundError):
+        return bool(path.stat().st_mtime < time.timestamp())
+    return False
+
+
+def _was_deleted(path: UPath) -> bool:
+    """Delete the file, unless somebody else did."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+        return True
+    return False
 
 
 def purge_details(ledger: Ledger, keep: Keep) -> int:
