@@ -146,6 +146,17 @@ def test_a_halted_upload_leaves_its_report(settings: Settings, sandbox: Sandbox)
     assert {values["accepted"] for values in shown(again, "upload_results").values()} == {24}
 
 
+def test_a_range_that_fails_in_the_middle_tells_of_the_partitions_before(settings: Settings, tmp_path: Path) -> None:
+    """The second of three days cannot be written: the first was sent, and says so; nothing is said of the others."""
+    (tmp_path / "home" / "output" / "purchases" / "rejection_report" / "2026-11-03.csv").mkdir(parents=True)
+    result, instance = run(settings, ("2026-11-02", "2026-11-04"))
+    assert not result.success
+    for asset in ("upload_results", "rejection_report"):
+        assert {key: values["accepted"] for key, values in shown(result, asset).items()} == {"2026-11-02": 24}
+        assert instance.get_materialized_partitions(dg.AssetKey(["purchases", asset])) == {"2026-11-02"}
+    assert shown(result, "rejection_report")["2026-11-02"]["headline"] == "All 24 orders reached X."
+
+
 def test_the_checks_are_part_of_the_steps(settings: Settings) -> None:
     """Coverage, sums and rejection rate are evaluated in the run, without steps of their own."""
     result, _ = run(settings, "2026-11-02")

@@ -16,6 +16,7 @@ from xcapi_dagster.errors import DeliveryHaltedError
 from xcapi_dagster.event_tags import INSTANCE_TAG, build_event_tags_asset
 from xcapi_dagster.machines import check_ledger_is_shared
 from xcapi_dagster.metadata import column_schema, ledger_stamp, of_prepared, of_report, of_uploaded
+from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.prepare import Prepared, prepare_partition
 from xcapi_dagster.partitions.purge import purge, purge_details
@@ -132,25 +133,28 @@ def _upload(
         backfill_policy=policy,
         pool=pool_of(settings),
     )
-    def upload(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+    def upload(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:  # type: ignore[type-arg]
+        uploaded: dict[str, Uploaded] = {}
         with sanitized():
             check_ledger_is_shared(settings, context.instance, context.job_def.executor_def.name)
-            partitions = windows_of(partitions_def, context.partition_keys)
-            outputs = resources.outputs_of(settings)
-            history = History.of(outputs)
-            read_before = {summary.partition: summary.read.orders for summary in history.all}
-            uploaded = _upload_partitions(context, settings, partitions, history)
-            for key, outcome in uploaded.items():
-                told = of_uploaded(outcome, outputs.path("upload_results", key))
-                context.add_asset_metadata(told, asset_key=results, partition_key=key)
-                context.add_asset_metadata(of_report(outcome, outputs), asset_key=report, partition_key=key)
-            counts = {key: outcome.counts for key, outcome in uploaded.items()}
-            verdicts = [
-                checks.counts_add_up(report, counts),
-                checks.rejection_rate(report, counts),
-                checks.no_new_reasons(report, list(counts), history),
-                checks.no_missing_orders(report, counts, read_before),
-            ]
+            partitions, outputs = windows_of(partitions_def, context.partition_keys), resources.outputs_of(settings)
+        try:
+            with sanitized():
+                history = History.of(outputs)
+                read_before = {summary.partition: summary.read.orders for summary in history.all}
+                _upload_partitions(context, settings, partitions, history, uploaded)
+                for each in _materializations(outputs, uploaded, results, report):
+                    context.add_asset_metadata(each.metadata, asset_key=each.asset_key, partition_key=each.partition)
+                counts = {key: outcome.counts for key, outcome in uploaded.items()}
+                verdicts = [
+                    checks.counts_add_up(report, counts),
+                    checks.rejection_rate(report, counts),
+                    checks.no_new_reasons(report, list(counts), history),
+                    checks.no_missing_orders(report, counts, read_before),
+                ]
+        except Exception:
+            yield from _materializations(outputs, uploaded, results, report)
+            raise
         yield dg.MaterializeResult(asset_key=report, check_results=verdicts)
         with sanitized():
             if halted := next((outcome.halted for outcome in uploaded.values() if outcome.halted), None):
@@ -158,6 +162,17 @@ def _upload(
         yield dg.MaterializeResult(asset_key=results)
 
     return upload
+
+
+def _materializations(
+    outputs: Outputs, uploaded: Mapping[str, Uploaded], results: dg.AssetKey, report: dg.AssetKey
+) -> Iterator[dg.AssetMaterialization]:
+    """What the partitions that were done show, also when the run fails at a later one: a halt leaves a report alone."""
+    for key, outcome in uploaded.items():
+        yield dg.AssetMaterialization(report, metadata=of_report(outcome, outputs), partition=key)
+        if not outcome.halted:
+            told = of_uploaded(outcome, outputs.path("upload_results", key))
+            yield dg.AssetMaterialization(results, metadata=told, partition=key)
 
 
 def _specs_of_upload(settings: Settings, results: dg.AssetKey, report: dg.AssetKey) -> list[dg.AssetSpec]:
@@ -187,16 +202,19 @@ def _specs_of_upload(settings: Settings, results: dg.AssetKey, report: dg.AssetK
 
 
 def _upload_partitions(
-    context: dg.AssetExecutionContext, settings: Settings, partitions: Sequence[Partition], history: History
-) -> dict[str, Uploaded]:
-    """What became of each partition, also added to ``history``; their pages and the overview are written.
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    partitions: Sequence[Partition],
+    history: History,
+    uploaded: dict[str, Uploaded],
+) -> None:
+    """Add what became of each partition to ``uploaded`` and to ``history``; write their pages and the overview.
 
     One that cannot be sent leaves those after it pending, with their files.
     """
     outputs = resources.outputs_of(settings)
     is_history = partitions[-1].end < datetime.now(UTC) - _HISTORY_AFTER
     terms = resources.terms_of(settings, is_history=is_history)
-    uploaded: dict[str, Uploaded] = {}
     stamps = latest_stamps(context.instance, settings.name)
     ledger_of_run = resources.ledger_of(settings, context.run.run_id, stamps)
     try:
@@ -214,7 +232,6 @@ def _upload_partitions(
                 context.log.info("%s: %s", partition.key, told or "no orders")
     finally:
         write_overview(outputs)
-    return uploaded
 
 
 def latest_stamps(instance: dg.DagsterInstance, name: str) -> list[Stamp]:
