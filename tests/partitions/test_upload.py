@@ -8,6 +8,7 @@ import pytest
 
 from xcapi_dagster.delivery.doubt import doubts, resolve
 from xcapi_dagster.delivery.standing import Policy
+from xcapi_dagster.errors import XConversionsError
 from xcapi_dagster.partitions.relearn import relearn
 from xcapi_dagster.partitions.stamp import read_stamp
 from xcapi_dagster.partitions.upload import write_results
@@ -222,3 +223,17 @@ def test_what_x_accepted_is_not_lost_whatever_becomes_of_its_row(shop: Shop) -> 
     shop.put("broken")
     assert shop.sync().counts.as_dict() == counted(read=4, invalid=1, already_accepted=3)
     assert sorted(shop.sent) == ["broken", "same", "withdrawn"]
+
+
+@pytest.mark.parametrize("kind", ["conversions", "invalid"])
+def test_a_file_that_expired_is_named_and_nothing_is_sent(shop: Shop, kind: Any) -> None:
+    """With what brings it back."""
+    shop.put("a")
+    shop.prepare()
+    shop.outputs.path(kind, shop.key).unlink()
+    told = f"{shop.outputs.path(kind, shop.key)} is missing, .*: materialize purchases/conversions of {shop.key} first"
+    with pytest.raises(XConversionsError, match=told):
+        shop.upload()
+    assert shop.sandbox.requests == []
+    shop.sync()
+    assert shop.sent == ["a"]

@@ -24,7 +24,7 @@ from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, Standing, Standings, standings
 from xcapi_dagster.errors import LedgerError, XConversionsError
-from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
+from xcapi_dagster.outputs import FileKind, Outputs, parquet_file, parquet_writer
 from xcapi_dagster.partitions.changes import Changes, drop_aside
 from xcapi_dagster.partitions.chunks import KeptKeys, chunks, keys_of, row_groups, versions
 from xcapi_dagster.partitions.prepare import Prepared
@@ -61,9 +61,11 @@ def upload_partition(
 ) -> Uploaded:
     """Deliver the partition ``key`` and write its results; ``ledger`` must be entered. LedgerError passes through.
 
+    Raises XConversionsError, before anything is sent, when a file of the first stage is missing.
     Of a partition that takes long, ``tell`` is told now and then how far it is.
     A run that is interrupted writes them too, before it ends.
     """
+    _check_is_prepared(key, outputs)
     path, keys = outputs.path("conversions", key), KeptKeys(ledger)
     try:
         if not delivery.halted:
@@ -78,6 +80,18 @@ def upload_partition(
             write_results(key, ledger, policy, outputs, keys=keys)
         raise
     return write_results(key, ledger, policy, outputs, keys=keys, halted=delivery.halted)
+
+
+def _check_is_prepared(key: str, outputs: Outputs) -> None:
+    kinds: tuple[FileKind, ...] = ("conversions", "invalid")
+    for path in (outputs.path(kind, key) for kind in kinds):
+        try:
+            path.open("rb").close()
+        except FileNotFoundError:
+            raise XConversionsError(
+                f"{path} is missing, as it is once XCAPI_KEEP_CONVERSIONS_DAYS are over: materialize "
+                f"{outputs.name}/conversions of {key} first"
+            ) from None
 
 
 def write_results(
