@@ -157,6 +157,19 @@ def test_a_range_that_fails_in_the_middle_tells_of_the_partitions_before(setting
     assert shown(result, "rejection_report")["2026-11-02"]["headline"] == "All 24 orders reached X."
 
 
+def test_an_overview_that_cannot_be_written_does_not_hide_why_the_run_failed(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """The first error is told, whatever else fails after it; without another, that is told."""
+    folder = tmp_path / "home" / "output" / "purchases"
+    for blocked in ("rejection_report/index.html", "upload_results/2026-11-02.parquet"):
+        (folder / blocked).mkdir(parents=True)
+    for day, told in (("2026-11-02", "upload_results"), ("2026-11-03", "rejection_report")):
+        result, _ = run(settings, day)
+        (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+        assert f"{folder / told} cannot be written" in str(failure.user_failure_data)
+
+
 def test_the_checks_are_part_of_the_steps(settings: Settings) -> None:
     """Coverage, sums and rejection rate are evaluated in the run, without steps of their own."""
     result, _ = run(settings, "2026-11-02")

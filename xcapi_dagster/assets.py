@@ -1,6 +1,7 @@
 """The assets of one component instance: conversions, and from one step upload results and rejection report."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from xcapi_dagster.boundary import sanitized
 from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTION_REPORT, UPLOAD_RESULTS
 from xcapi_dagster.delivery.database import Stamp
 from xcapi_dagster.delivery.deliver import Delivery
-from xcapi_dagster.errors import DeliveryHaltedError
+from xcapi_dagster.errors import DeliveryHaltedError, XConversionsError
 from xcapi_dagster.event_tags import INSTANCE_TAG, build_event_tags_asset
 from xcapi_dagster.machines import check_ledger_is_shared
 from xcapi_dagster.metadata import column_schema, ledger_stamp, of_prepared, of_report, of_uploaded
@@ -230,8 +231,11 @@ def _upload_partitions(
                 write_page(outcome.summary, history, outputs)
                 told = ", ".join(f"{count} {name}" for name, count in outcome.counts.as_dict().items() if count)
                 context.log.info("%s: %s", partition.key, told or "no orders")
-    finally:
-        write_overview(outputs)
+    except BaseException:
+        with suppress(XConversionsError):  # the first error says more
+            write_overview(outputs)
+        raise
+    write_overview(outputs)
 
 
 def latest_stamps(instance: dg.DagsterInstance, name: str) -> list[Stamp]:
