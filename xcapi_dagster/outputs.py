@@ -218,6 +218,15 @@ def parquet_file(path: UPath) -> Iterator[pq.ParquetFile]:
         yield parquet
 
 
+def is_there(path: UPath) -> bool:
+    """Whether there is a file at ``path``, which a store must have said: one that does not answer raises."""
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _throw_away(file: IO[bytes] | AbstractBufferedFile) -> None:
     if not isinstance(file, AbstractBufferedFile):
         file.close()

@@ -132,3 +132,23 @@ def test_an_order_that_no_file_holds_is_forgotten_too(shop: SandboxedShop) -> No
     shop.put(SECRET, conversion_id="something else")
     assert shop.sync().counts.as_dict() == counted(read=2, suppressed=1, already_accepted=1)
     assert shop.sent == ["a"]
+
+
+@pytest.mark.parametrize(("kind", "missing"), [("without consent", "conversions"), ("sent with less", "invalid")])
+def test_a_file_of_the_first_stage_may_be_gone(shop: SandboxedShop, kind: str, missing: Any) -> None:
+    """What there is tells nothing of the order any more, and still of the others; the next sync adds up."""
+    columns, _ = KINDS[kind]
+    shop.put("sent", description="to me@example.com")
+    shop.put("denied", consent="denied")
+    shop.put(SECRET, **columns)
+    shop.sync()
+    shop.outputs.path(missing, DAY).unlink()
+    (held,) = held_of(SECRET, shop.outputs)
+    (left,) = set(held.rows) & {"conversions", "invalid"}
+    others = [row for row in shop.rows(left) if row["order_id"] != SECRET]
+
+    forget_in(shop, SECRET)
+    assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []
+    assert shop.rows(left) == others != []
+    assert not shop.outputs.path(missing, DAY).exists()
+    assert shop.sync().counts.as_dict() == counted(read=3, suppressed=2, already_accepted=1)

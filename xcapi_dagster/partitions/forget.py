@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from xcapi_dagster.delivery.forgotten import Forgotten
-from xcapi_dagster.outputs import FileKind, Outputs, parquet_file, parquet_writer
+from xcapi_dagster.outputs import FileKind, Outputs, is_there, parquet_file, parquet_writer
 from xcapi_dagster.partitions.chunks import row_groups
 from xcapi_dagster.partitions.prepare import forget_prepared
 from xcapi_dagster.partitions.search import rows_of
@@ -65,12 +65,19 @@ def erase(order_id: str, held: list[Held], forgotten: Forgotten, outputs: Output
     """Write the files that hold something about the order anew without it; ``forgotten`` must know the order."""
     history = History.of(outputs)
     for each in held:
-        if each.rows.keys() & set(_PREPARED):
+        kinds = set(each.rows)
+        if kinds & set(_PREPARED) and _is_prepared(each.partition, outputs):
             forget_prepared(each.partition, forgotten, outputs)
-        for kind in each.rows.keys() & set(_OTHERS):
+            kinds -= set(_PREPARED)
+        for kind in kinds:
             _write_without(order_id, kind, each.partition, outputs)
         if "rejection_report" in each.rows:
             _write_report_anew(each.partition, history, outputs)
+
+
+def _is_prepared(partition: str, outputs: Outputs) -> bool:
+    """Whether both files of the first stage are there; of one alone nobody counts the orders."""
+    return all(is_there(outputs.path(kind, partition)) for kind in _PREPARED)
 
 
 def _write_without(order_id: str, kind: FileKind, partition: str, outputs: Outputs) -> None:

@@ -24,7 +24,7 @@ from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, Standing, Standings, standings
 from xcapi_dagster.errors import LedgerError, XConversionsError
-from xcapi_dagster.outputs import FileKind, Outputs, parquet_file, parquet_writer
+from xcapi_dagster.outputs import FileKind, Outputs, is_there, parquet_file, parquet_writer
 from xcapi_dagster.partitions.changes import Changes, drop_aside
 from xcapi_dagster.partitions.chunks import KeptKeys, chunks, keys_of, row_groups, versions
 from xcapi_dagster.partitions.prepare import Prepared
@@ -85,13 +85,11 @@ def upload_partition(
 def _check_is_prepared(key: str, outputs: Outputs) -> None:
     kinds: tuple[FileKind, ...] = ("conversions", "invalid")
     for path in (outputs.path(kind, key) for kind in kinds):
-        try:
-            path.open("rb").close()
-        except FileNotFoundError:
+        if not is_there(path):
             raise XConversionsError(
                 f"{path} is missing, as it is once XCAPI_KEEP_CONVERSIONS_DAYS are over: materialize "
                 f"{outputs.name}/conversions of {key} first"
-            ) from None
+            )
 
 
 def write_results(
