@@ -135,7 +135,8 @@ class _Teller:
         rows = rows_of(self._outputs, "conversions", partition, self._order_id)
         sent = self._ledger.memory.look_up(keys).fingerprints
         fingerprints = np.array([rows[0]["fingerprint"]], np.uint64) if rows else sent
-        return _NEXT[self._standing(keys, fingerprints, result["conversion_time"].timestamp())]
+        time = result["conversion_time"]  # None of an order that was sent with another, and has none that is valid now
+        return _NEXT[self._standing(keys, fingerprints, time.timestamp() if time else self._now)]
 
     def _standing(self, keys: Keys, fingerprints: Fingerprints, time: float) -> Standing:
         times = np.array([time * 1000], np.int64)
