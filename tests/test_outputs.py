@@ -67,6 +67,34 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Outputs(UPath(tmp_path / "file"), "purchases").write_table("conversions", "2026-11-01", TABLE)
 
 
+def test_a_disk_that_is_full_is_named(tmp_path: Path) -> None:
+    """Found out when the file is written, not when it is opened."""
+    outputs = Outputs(UPath(tmp_path), "purchases")
+
+    def write() -> None:
+        with outputs.writing("upload_results", "2026-11-01") as path:
+            path.symlink_to("/dev/full")
+            with parquet_writer(path, TABLE.schema) as writer:
+                writer.write_table(TABLE)
+
+    with pytest.raises(
+        XConversionsError, match=f"{tmp_path}/purchases/upload_results cannot be written .no space left"
+    ):
+        write()
+    assert list((tmp_path / "purchases" / "upload_results").iterdir()) == []
+
+
+def test_another_file_that_is_missing_is_not_blamed_on_the_one_that_is_written(outputs: Outputs) -> None:
+    """What a block reads while it writes."""
+    with (
+        pytest.raises(FileNotFoundError, match=r"conversions/2026-11-01\.parquet"),
+        outputs.writing("upload_results", "2026-11-01") as path,
+        parquet_writer(path, TABLE.schema) as writer,
+        parquet_file(outputs.path("conversions", "2026-11-01")) as parquet,
+    ):
+        writer.write_table(parquet.read())
+
+
 def test_object_stores_are_written_alike() -> None:
     """The same through fsspec: the temporary name is gone, the file is whole."""
     outputs = Outputs(UPath("memory://bucket/out"), "purchases")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal, cast
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -135,19 +135,42 @@ def _reading(path: UPath) -> Iterator[None]:
         raise XConversionsError(f"{path} cannot be read ({why}): check XCAPI_OUTPUT_URL") from None
 
 
+class UnwrittenError(OSError):
+    """That a folder or a store did not take what was to be the file at ``path``, and ``why``, in our words."""
+
+    def __init__(self, path: UPath | Path, why: str) -> None:
+        super().__init__(f"{path} cannot be written ({why})")
+        self.path = path
+        self.why = why
+
+
 @contextmanager
-def _whole(target: UPath, mode: int) -> Iterator[UPath]:
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+def written(path: UPath | Path) -> Iterator[None]:
+    """Raise as UnwrittenError what a folder or a store answers to a block that does nothing but to write ``path``."""
     try:
-        if not stores.is_object_store(target):  # which has no folders: there it would create a missing bucket
-            target.parent.mkdir(parents=True, exist_ok=True, mode=mode)
-        _clear_up(target)
-        yield temporary
-        temporary.rename(target)
+        yield
     except Exception as error:
         if (why := stores.problem(error)) is None:
             raise
-        raise XConversionsError(f"{target.parent} cannot be written ({why}): check XCAPI_OUTPUT_URL") from None
+        raise UnwrittenError(path, why) from None
+
+
+@contextmanager
+def _whole(target: UPath, mode: int) -> Iterator[UPath]:
+    """Tell what keeps the file from being written, and nothing else that goes wrong in the block."""
+    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+    try:
+        with written(target):
+            if not stores.is_object_store(target):  # which has no folders: there it would create a missing bucket
+                target.parent.mkdir(parents=True, exist_ok=True, mode=mode)
+            _clear_up(target)
+        yield temporary
+        with written(target):
+            temporary.rename(target)
+    except UnwrittenError as error:
+        raise XConversionsError(
+            f"{error.path.parent} cannot be written ({error.why}): check XCAPI_OUTPUT_URL"
+        ) from None
     finally:
         _remove(temporary)
 
@@ -201,14 +224,35 @@ def parquet_writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]
 
 @contextmanager
 def writable(path: UPath | Path) -> Iterator[IO[bytes]]:
-    """A file at ``path``, open for writing; on an object store there is none if the block raises."""
-    file = path.open("wb")
+    """A file at ``path``, open for writing; on an object store there is none if the block raises.
+
+    Raises UnwrittenError when it cannot be opened, written or closed.
+    """
+    with written(path):
+        file = path.open("wb")
     try:
-        yield file
+        yield cast("IO[bytes]", _Written(file, path))
     except BaseException:
         _throw_away(file)
         raise
-    file.close()
+    with written(path):
+        file.close()
+
+
+class _Written:
+    """A file that says of itself when it cannot be written."""
+
+    def __init__(self, file: IO[bytes], path: UPath | Path) -> None:
+        self._file = file
+        self._path = path
+
+    def write(self, content: bytes) -> int:
+        """Write ``content``; returns how much of it. Raises UnwrittenError."""
+        with written(self._path):
+            return self._file.write(content)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 @contextmanager

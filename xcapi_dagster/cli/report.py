@@ -14,7 +14,7 @@ from upath import UPath
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.tables import output
 from xcapi_dagster.errors import ConfigurationError, XConversionsError
-from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.outputs import Outputs, UnwrittenError
 from xcapi_dagster.reports.history import History
 from xcapi_dagster.reports.pages import write_overview, write_page, write_range
 from xcapi_dagster.reports.pages.partition import headline
@@ -84,8 +84,8 @@ def _build(
 def _write_csv(summaries: Sequence[Summary], outputs: Outputs, target: Path) -> None:
     try:
         write_csv((outputs.path("rejection_report", summary.partition) for summary in summaries), target)
-    except OSError as error:
-        raise ConfigurationError(f"--csv: {target} cannot be written ({error.strerror})") from None
+    except UnwrittenError as error:
+        raise ConfigurationError(f"--csv: {error}") from None
 
 
 def _as_json(summary: Summary) -> dict[str, Any]:

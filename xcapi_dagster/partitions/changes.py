@@ -17,7 +17,7 @@ from upath import UPath
 from xcapi_dagster.delivery.keys import Fingerprints, KeyIndex, Keys
 from xcapi_dagster.delivery.outcomes import Column, Outcomes
 from xcapi_dagster.delivery.standing import Standing, Standings, differs
-from xcapi_dagster.outputs import FileKind, Outputs, parquet_file
+from xcapi_dagster.outputs import FileKind, Outputs, parquet_file, written
 from xcapi_dagster.partitions.chunks import KeepsKeys, keys_of, row_groups
 
 _NOT_COMPARED = ("row", "order_id", "event_id", "conversion_id", "fingerprint")
@@ -31,7 +31,7 @@ def set_aside(partition: str, outputs: Outputs) -> None:
     """Keep a copy of the conversions that are about to be replaced; older ones that lie there say more, and stay."""
     source, target = outputs.path("conversions", partition), outputs.path("superseded", partition)
     if source.exists() and not target.exists():
-        with outputs.writing("superseded", partition) as path:
+        with outputs.writing("superseded", partition) as path, written(path):
             source.fs.cp_file(source.path, path.path)
 
 

@@ -21,7 +21,7 @@ from xcapi_dagster.conversions.forgotten import forgotten_rejections
 from xcapi_dagster.conversions.prepare import Rules, prepare
 from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTIONS
 from xcapi_dagster.delivery.forgotten import Forgotten
-from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
+from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer, written
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.changes import set_aside
 from xcapi_dagster.partitions.chunks import row_groups
@@ -152,8 +152,9 @@ class _PartitionFiles:
 def _settle_duplicates(losers: NDArray[np.int64], conversions: UPath, invalid: UPath, all_orders: Prepared) -> Prepared:
     """Write both files anew with the older versions of orders as duplicates: the latest version alone decides."""
     old = (conversions.with_name(f"{conversions.name}.all"), invalid.with_name(f"{invalid.name}.all"))
-    conversions.rename(old[0])
-    invalid.rename(old[1])
+    for path, new in zip((conversions, invalid), old, strict=True):
+        with written(new):
+            path.rename(new)
     try:
         change = partial(_replaced, losers, duplicate_rejections)
         return _rewrite(change, old, (conversions, invalid), all_orders)
