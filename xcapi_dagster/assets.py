@@ -217,9 +217,11 @@ def _upload_partitions(
     is_history = partitions[-1].end < datetime.now(UTC) - _HISTORY_AFTER
     terms = resources.terms_of(settings, is_history=is_history)
     stamps = latest_stamps(context.instance, settings.name)
-    ledger_of_run = resources.ledger_of(settings, context.run.run_id, stamps)
     try:
-        with resources.api_client_of(settings) as client, ledger_of_run as ledger:
+        with (
+            resources.ledger_of(settings, context.run.run_id, stamps) as ledger,
+            resources.api_client_of(settings) as client,
+        ):
             write_stamp(outputs, ledger.stamp())
             purge_details(ledger, resources.keep_of(settings))
             delivery = Delivery(ledger, client, terms)

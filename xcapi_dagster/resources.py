@@ -98,8 +98,8 @@ def terms_of(settings: Settings, *, is_history: bool) -> Terms:
 @contextmanager
 def api_client_of(settings: Settings) -> Iterator[AdsApiClient]:
     """A client of the Ads API; in the demo, of a sandbox that runs as long as the block."""
-    with api_url_of(settings) as url:
-        yield _client(settings, url)
+    with api_url_of(settings) as url, closing(_client(settings, url)) as client:
+        yield client
 
 
 @contextmanager
@@ -115,25 +115,31 @@ def ads_account_of(settings: AccountSettings) -> Iterator[AdsAccount]:
     credentials = oauth_of(settings)
     if credentials is None:
         raise ConfigurationError("; ".join(missing_oauth(dict(settings))))
-    with api_url_of(settings) as url:
-        connection = Connection(url, credentials, timeout=PATIENCE_WITH_QUESTIONS)
+    with (
+        api_url_of(settings) as url,
+        closing(Connection(url, credentials, timeout=PATIENCE_WITH_QUESTIONS)) as connection,
+    ):
         yield AdsAccount(connection, settings.api_version, settings.account_id)
 
 
-def ledger_of(settings: Settings, run_id: str, stamps: Iterable[Stamp] = ()) -> Ledger:
-    """The ledger of this instance's pixel, for one run, after it was found to know all that was sent before.
+@contextmanager
+def ledger_of(settings: Settings, run_id: str, stamps: Iterable[Stamp] = ()) -> Iterator[Ledger]:
+    """The ledger of this instance's pixel, entered for one run, after it was found to know all that was sent before.
 
     ``stamps`` are what materializations say of it, beside what the files do. Raises LedgerError and
     ConfigurationError as `safeguards.admit` does.
     """
-    database = Database(settings.ledger_url)
-    admit(database, destination_of(settings), (*stamps_of_files(settings), *stamps))
-    return _ledger(settings, database, run_id)
+    with closing(Database(settings.ledger_url)) as database:
+        admit(database, destination_of(settings), (*stamps_of_files(settings), *stamps))
+        with _ledger(settings, database, run_id) as ledger:
+            yield ledger
 
 
-def operators_ledger_of(settings: Settings) -> Ledger:
-    """The ledger of this instance's pixel for an operator, who may look at one that must not send."""
-    return _ledger(settings, Database(settings.ledger_url), run_id="operator")
+@contextmanager
+def operators_ledger_of(settings: Settings) -> Iterator[Ledger]:
+    """The ledger of this instance's pixel, entered, for an operator, who may look at one that must not send."""
+    with closing(Database(settings.ledger_url)) as database, _ledger(settings, database, run_id="operator") as ledger:
+        yield ledger
 
 
 def ledger_view_of(settings: Settings) -> LedgerView:

@@ -92,6 +92,13 @@ class Connection:
             may_have_arrived = watched.was_asked_for if watched else not never_connected(error)
             return NoReply(failure_reason(error), may_have_arrived)
 
+    def close(self) -> None:
+        """Give back the connections to X; used again, it opens new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
     def _headers(self, method: str, path: str, body: bytes | None, offset: float) -> Mapping[str, str]:
         signed = self._credentials.headers(method, self._url + path, self.clock() + offset)
         of_body = {} if body is None else {"Content-Type": "application/json", "Content-Length": str(len(body))}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, ClassVar, Final, Self
@@ -76,19 +76,20 @@ class BigQuery:
         given = parameters(self.url)
         names = {"project": self.url.host, "location": given.get("location")}
         key_file = given.get("credentials_path")
-        try:
-            if key_file:
-                client = bigquery.Client.from_service_account_json(key_file, **names)
-                reader = storage.BigQueryReadClient.from_service_account_file(key_file)
-            else:
-                client, reader = bigquery.Client(**names), storage.BigQueryReadClient()
-        except (auth.GoogleAuthError, OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"{VARIABLE}: BigQuery finds no credentials that it takes ({type(error).__name__}); "
-                "run gcloud auth application-default login, or add ?credentials_path=FILE"
-            ) from None
         errors = driver("google.api_core.exceptions", "BigQuery", "bigquery").GoogleAPIError, auth.GoogleAuthError
-        with client:
+        with ExitStack() as opened:
+            try:
+                if key_file:
+                    client = opened.enter_context(bigquery.Client.from_service_account_json(key_file, **names))
+                    reader = opened.enter_context(storage.BigQueryReadClient.from_service_account_file(key_file))
+                else:
+                    client = opened.enter_context(bigquery.Client(**names))
+                    reader = opened.enter_context(storage.BigQueryReadClient())
+            except (auth.GoogleAuthError, OSError, ValueError) as error:
+                raise ConfigurationError(
+                    f"{VARIABLE}: BigQuery finds no credentials that it takes ({type(error).__name__}); "
+                    "run gcloud auth application-default login, or add ?credentials_path=FILE"
+                ) from None
             yield BigQuerySession(bigquery, client, reader, orders, errors, self.url.database)
 
 

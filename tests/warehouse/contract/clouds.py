@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import duckdb
 import pyarrow as pa
@@ -64,10 +64,14 @@ class Cloud:
 class Closing:
     """What a driver opens."""
 
+    opened: ClassVar[list["Closing"]] = []  # and not closed yet
+
     def __enter__(self) -> Self:
+        self.opened.append(self)
         return self
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        self.opened.remove(self)
 
 
 def described(result: duckdb.DuckDBPyRelation) -> list[tuple[str, str, Any]]:

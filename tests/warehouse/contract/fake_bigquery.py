@@ -28,7 +28,7 @@ class GoogleAuthError(Exception):
     """What the search for credentials ends in."""
 
 
-class Reader:
+class Reader(Closing):
     """A client of the Storage Read API."""
 
 
@@ -40,7 +40,7 @@ class Rows:
 
     def to_arrow_iterable(self, bqstorage_client: Reader) -> Iterator[pa.RecordBatch]:
         """The rows; a NUMERIC has nine decimals."""
-        assert isinstance(bqstorage_client, Reader)
+        assert bqstorage_client in Closing.opened
         for chunk in self._cloud.chunks(self._table, GoogleAPIError("stream reset at ann@example.com", 503)):
             types = [pa.decimal128(38, 9) if pa.types.is_decimal(type_) else type_ for type_ in chunk.schema.types]
             columns = [column.cast(type_) for column, type_ in zip(chunk.columns, types, strict=True)]

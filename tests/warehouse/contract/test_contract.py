@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from tests.warehouse.contract.clouds import Closing
 from tests.warehouse.contract.engines import CloudEngine, CSVEngine, Engine, Kind, Rows, SQLiteEngine, Types, table_of
 from xcapi_dagster.conversions.columns import Columns, convert
 from xcapi_dagster.conversions.items import to_contents
@@ -285,6 +286,7 @@ def test_leaving_in_the_middle_closes_everything(engine: Engine) -> None:
     assert next(batches).num_rows == 3
     batches.close()  # type: ignore[attr-defined]
 
+    assert Closing.opened == []
     assert read(warehouse).num_rows == 20
 
 

@@ -1,6 +1,7 @@
 """The fakes' calls are ones that the real drivers take, wherever those are installed."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
@@ -72,6 +73,7 @@ def test_bigquery_takes_the_calls() -> None:
     assert takes(bigquery.Client.__init__, project="p", location=None)
     assert takes(bigquery.table.RowIterator.to_arrow_iterable, bqstorage_client=None)
     assert callable(storage.BigQueryReadClient.from_service_account_file)
+    assert issubclass(storage.BigQueryReadClient, AbstractContextManager)
     assert {"schema", "statement_type"} <= set(dir(bigquery.QueryJob))
     assert issubclass(errors.NotFound, errors.GoogleAPIError)
     assert errors.NotFound("x").code == 404
