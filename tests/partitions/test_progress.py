@@ -1,6 +1,7 @@
 """Progress: told now and then, with figures that a calculation by hand gives."""
 
 from functools import partial
+from typing import Any
 
 from tests.clocks import FrozenClock
 from tests.partitions.conftest import SandboxedShop
@@ -38,12 +39,34 @@ def test_what_isolation_sends_again_does_not_count_again(shop: SandboxedShop) ->
     """Ten conversions, one of which X refuses: the first request of each counts, however many follow."""
     shop.put_many(10)
     shop.spoil("order-4", currency="ZZZ")
+    assert counted(shop) == [10, *[0] * (len(shop.sandbox.requests) - 1)]
+    assert len(shop.sandbox.requests) > 1
+
+
+def test_what_is_tried_again_counts_once_it_is_answered(shop: SandboxedShop) -> None:
+    """X asks three times to wait, then gives no answer, before it takes the ten."""
+    shop.put_many(10)
+    wait: dict[str, Any] = {"status": 429, "headers": {"retry-after": "1"}}
+    faults = [{"match": {"request": number}, "do": wait} for number in (1, 2, 3)]
+    shop.sandbox.script([*faults, {"match": {"request": 4}, "do": {"drop": "before"}}])
+    assert counted(shop) == [10]
+    assert len(shop.sandbox.requests) == 5
+
+
+def test_what_has_no_answer_does_not_count(shop: SandboxedShop) -> None:
+    """To the end of the run."""
+    shop.put_many(10)
+    shop.sandbox.script([{"match": {"next": 99}, "do": {"drop": "before"}}])
+    assert counted(shop) == []
+
+
+def counted(shop: SandboxedShop) -> list[int]:
+    """What is counted in a run."""
     shop.prepare()
-    counted: list[int] = []
+    numbers: list[int] = []
     with shop.ledger() as ledger:
         terms = Terms(shop.policy, shop.event_id, senders=1)
         delivery = Delivery(ledger, shop.client(), terms, sleep=shop.clock.sleep)
         made = chunks(shop.outputs.path("conversions", shop.key), partial(keys_of, ledger))
-        delivery.deliver(shop.key, made, counted.append)
-    assert sum(counted) == 10
-    assert len(shop.sandbox.requests) > 1
+        delivery.deliver(shop.key, made, numbers.append)
+    return numbers

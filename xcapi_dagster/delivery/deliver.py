@@ -87,7 +87,8 @@ class Delivery:
     def deliver(self, partition: str, chunks: Iterable[Chunk], sent: Callable[[int], None] = _nothing) -> None:
         """Send what of ``chunks`` may be sent. Afterwards ``halted`` says why this run sends no more, if so.
 
-        ``sent`` is called by the senders with how many conversions each first request carried, once it is settled.
+        ``sent`` is called by the senders with how many conversions X took or refused, once that is settled: with 0 for
+        parts of what it had refused.
         Raises LedgerError when the ledger fails; whatever was in flight then is unknown to the next run.
         """
         self._sent = sent
@@ -213,7 +214,8 @@ class Delivery:
                 if not self._clock_was_corrected:
                     self._client.correct_clock(decision.clock_offset)
                     self._clock_was_corrected = True  # in this order: who reads it signs with the right clock
-        self._sent(tried)
+        if decision.settlement.state in ("accepted", "refused"):
+            self._sent(tried)
         everything = self._breaker.note(decision.settlement, tried, gave_up=decision.gave_up)
         if reason := decision.halt or everything:
             self._halt(reason)
