@@ -3,9 +3,12 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import dagster as dg
 import pytest
 
+from xcapi_dagster import runs
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.runs import Project
 
@@ -123,3 +126,24 @@ def test_partitions_that_do_not_exist_are_named(write: Write, first: str, last: 
     project = Project(write("has_partitions", ASSETS + MODULES["a_value"]), "shop")
     with pytest.raises(ConfigurationError, match=told):
         project.partitions(first, last)
+
+
+def test_a_run_is_followed_to_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that ends between two looks at its log, each line once."""
+
+    @dg.op
+    def work(context: dg.OpExecutionContext) -> None:
+        context.log.info("first")
+        context.log.info("last")
+
+    @dg.job
+    def job() -> None:
+        work()
+
+    told: list[str] = []
+    for seconds in (3600.0, 0.01):
+        monkeypatch.setattr(runs, "_LOOK_SECONDS", seconds)
+        run_id = str(uuid4())
+        with dg.DagsterInstance.ephemeral() as instance, runs._followed(run_id, instance, told.append):
+            job.execute_in_process(instance=instance, run_id=run_id)
+    assert told == ["first", "last"] * 2

@@ -151,22 +151,22 @@ class Project:
 
 @contextmanager
 def _followed(run_id: str, instance: dg.DagsterInstance, tell: Callable[[str], None]) -> Iterator[None]:
-    """Tell of the run, while the block lasts, what its steps write to its log."""
+    """Tell of the run, while the block lasts and once after it, what its steps write to its log."""
     stopped = threading.Event()
     cursor: str | None = None
 
     def look() -> None:
         nonlocal cursor
-        found = instance.get_records_for_run(run_id, cursor=cursor)
-        cursor = found.cursor
-        for record in found.records:
-            if record.event_log_entry.dagster_event is None:
-                tell(record.event_log_entry.user_message)
+        with suppress(Exception):  # a look that fails is not worth a run
+            found = instance.get_records_for_run(run_id, cursor=cursor)
+            cursor = found.cursor
+            for record in found.records:
+                if record.event_log_entry.dagster_event is None:
+                    tell(record.event_log_entry.user_message)
 
     def follow() -> None:
         while not stopped.wait(_LOOK_SECONDS):
-            with suppress(Exception):  # a look that fails is not worth a run
-                look()
+            look()
 
     thread = threading.Thread(target=follow, name="xcapi-follow", daemon=True)
     thread.start()
@@ -175,6 +175,7 @@ def _followed(run_id: str, instance: dg.DagsterInstance, tell: Callable[[str], N
     finally:
         stopped.set()
         thread.join()
+        look()
 
 
 def _load(module: str) -> dg.Definitions:
