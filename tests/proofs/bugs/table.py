@@ -6,6 +6,7 @@ A line is replaced by its text, so that a bug that no longer applies is found ou
 from dataclasses import dataclass
 
 STORY = "tests/proofs/test_stories.py::test_"
+TWO_INSTANCES = "tests/partitions/test_two_instances.py::test_"
 DELIVER = "tests/delivery/test_deliver.py::test_"
 DECIDE = "tests/delivery/test_decide.py::test_"
 LEDGER = "tests/delivery/test_ledger.py::test_"
@@ -376,17 +377,25 @@ BUGS = (
         "an older copy of the ledger passes",
         (20,),
         "delivery/safeguards.py",
-        "if stamp.revision > known.get(stamp.ledger_id, -1)]",
-        "if stamp.ledger_id not in known]",
+        "and stamp.revision <= own.revision and is_remembered",
+        "and is_remembered",
         (STORY + "a_ledger_that_was_restored",),
     ),
     Bug(
         "a new ledger in place of a lost one passes",
         (21,),
         "delivery/safeguards.py",
-        "known.get(stamp.ledger_id, -1)",
-        "known.get(stamp.ledger_id, stamp.revision)",
+        "return stamp.ledger_id == own.ledger_id and",
+        "return stamp.ledger_id != own.ledger_id or",
         (STORY + "a_ledger_that_was_restored",),
+    ),
+    Bug(
+        "a word for one instance lets all of them send with a new ledger",
+        (21,),
+        "delivery/safeguards.py",
+        "predecessor.c.revision).where(is_of))",
+        "predecessor.c.revision))",
+        (TWO_INSTANCES + "a_ledger_that_was_lost_asks_for_each",),
     ),
     Bug(
         "batches are cut by the time of day",
