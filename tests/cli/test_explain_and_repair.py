@@ -126,7 +126,7 @@ def test_every_kind_of_story(sync: Run, sql: Sql, explain: Any, xcapi: Callable[
 
 @pytest.mark.slow
 def test_late_orders_show_and_only_they_are_sent(
-    sync: Run, sql: Sql, sandbox: Sandbox, xcapi: Callable[..., Result]
+    sync: Run, sql: Sql, sandbox: Sandbox, xcapi: Callable[..., Result], tmp_path: Path
 ) -> None:
     """A partition that was never synced, one that is settled, one with an order more, one with an order less."""
 
@@ -158,6 +158,10 @@ def test_late_orders_show_and_only_they_are_sent(
     assert "xcapi: warning: no_missing_orders" in done.stderr
     assert "2026-11-01: 10 before, 9 now" in done.stderr
     assert status()[0] == 0
+    for path in (tmp_path / "home" / "ledger").iterdir():
+        path.unlink()
+    refused = xcapi("status", *DAYS)
+    assert (refused.exit_code, "accept-restored" in refused.stderr) == (2, True)  # as a sync would be
 
 
 @pytest.mark.slow

@@ -61,7 +61,8 @@ def show(request: int, instance: ChosenInstance, *, as_json: bool) -> None:
         return
     told = doubt.request
     click.echo(f"request {told.id} of partition {told.partition}: {doubt.conversions} orders, {plain(doubt.why)}")
-    click.echo(f"first sent {at(told.first_sent_at)}, status {told.http_status or 'none'}, debug id {told.debug_id}")
+    status, debug_id = told.http_status or "none", told.debug_id or "none"
+    click.echo(f"first sent {at(told.first_sent_at)}, status {status}, debug id {debug_id}")
     for order in orders:
         click.echo(f"  {plain(order['order_id'])}  {order['value']} {order['currency']}  {order['conversion_time']}")
 

@@ -25,11 +25,13 @@ _LATEST = 14  # partitions, unless others are asked for
 def status(first: str | None, last: str | None, *, as_json: bool, instance: ChosenInstance) -> None:
     """Show what is in the warehouse beside what was settled: late orders, and what is still open. Nothing is sent.
 
-    Exit status 0: every partition is settled; 1: a sync would find something, or an operator has to decide.
+    Exit status 0: every partition is settled; 1: a sync would find something, or an operator has to decide; 2: a
+    setting or the ledger is wrong, so that a sync would send nothing.
     """
     if (first is None) != (last is None):
         raise click.UsageError("give --from and --to, or neither")
     settings = instance.settings()
+    resources.check(settings)
     project = Project(instance.module or BUNDLED_PROJECT, instance.name)
     summaries = {summary.partition: summary for summary in History.of(resources.outputs_of(settings)).all}
 
