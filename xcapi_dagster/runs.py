@@ -3,27 +3,23 @@
 import importlib
 import os
 import shutil
-import sys
 import threading
-import traceback
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import dagster as dg
-from dagster.components.definitions import LazyDefinitions
-from pydantic import ValidationError
 
 from xcapi_dagster.ads_api.tag_plan import WantedTag
 from xcapi_dagster.assets import settings_key
 from xcapi_dagster.delivery.lease import is_gone, this_process
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.event_tags import INSTANCE_TAG, WANTED, wanted_event_tags
+from xcapi_dagster.loading import load
 from xcapi_dagster.machines import dagster_home
 from xcapi_dagster.metadata import WITHOUT_TIME
 from xcapi_dagster.partitions import Partition
@@ -64,7 +60,7 @@ class Project:
 
     def __init__(self, module: str, name: str) -> None:
         """Load ``module``. Raises ConfigurationError when it cannot be loaded or has no instance called ``name``."""
-        self._definitions = _load(module)
+        self._definitions = load(module)
         specs = [spec for spec in self._definitions.resolve_all_asset_specs() if spec.tags.get(INSTANCE_TAG) == name]
         partitioned = [spec for spec in specs if spec.partitions_def]
         if not partitioned:
@@ -176,52 +172,6 @@ def _followed(run_id: str, instance: dg.DagsterInstance, tell: Callable[[str], N
         stopped.set()
         thread.join()
         look()
-
-
-def _load(module: str) -> dg.Definitions:
-    """The definitions in ``module``. Raises ConfigurationError, in one line, for whatever keeps it from loading."""
-    if not all(name.isidentifier() for name in module.split(".")):
-        raise ConfigurationError(f"-m {module!r} is no name of a module, such as my_project.definitions")
-    warnings.filterwarnings("ignore", "Parameter `execution_type`", dg.BetaWarning)  # Dagster's own use of it
-    sys.path.insert(0, str(Path.cwd()))  # as `python -m` and Dagster's own commands do
-    try:
-        definitions = _definitions_in(importlib.import_module(module))
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"-m {module}: there is no module {error.name}") from None
-    except Exception as error:  # noqa: BLE001 - it is the user's module and may do anything
-        raise _unloadable(module, error) from None
-    if definitions is None:
-        raise ConfigurationError(f"-m {module}: the module has no `defs` that are Dagster definitions")
-    return definitions
-
-
-def _unloadable(module: str, error: Exception) -> ConfigurationError:
-    """What is wrong with the module or its YAML; a value, which may be a secret, is not repeated."""
-    causes: list[BaseException] = [error]
-    while cause := causes[-1].__cause__ or causes[-1].__context__:
-        causes.append(cause)
-    for cause in causes:
-        if isinstance(cause, ConfigurationError):
-            return cause
-        if isinstance(cause, ValidationError):
-            wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in cause.errors(include_input=False))
-            return ConfigurationError(f"-m {module}: {cause.title}: {'; '.join(wrong)}")
-        if mark := getattr(cause, "problem_mark", None):  # of the YAML parser
-            what = getattr(cause, "problem", "it is no YAML")
-            return ConfigurationError(f"-m {module}: {mark.name}, line {mark.line + 1}: {what}")
-    last = traceback.extract_tb(causes[-1].__traceback__)[-1]
-    what = f"{type(causes[-1]).__name__} at {Path(last.filename).name}:{last.lineno}"
-    said = str(causes[-1]).partition("\n")[0]
-    return ConfigurationError(f"-m {module} cannot be loaded: {what}: {said}; `python -m {module}` may tell more")
-
-
-def _definitions_in(module: ModuleType) -> dg.Definitions | None:
-    """The module's `defs`, else what a function decorated with `@dg.definitions` gives; None where there are none."""
-    found = [value for value in vars(module).values() if isinstance(value, dg.Definitions | LazyDefinitions)]
-    definitions = getattr(module, "defs", found[0] if found else None)
-    if isinstance(definitions, LazyDefinitions):
-        definitions = definitions()
-    return definitions if isinstance(definitions, dg.Definitions) else None
 
 
 def dagster_instance(settings: Settings) -> dg.DagsterInstance:
