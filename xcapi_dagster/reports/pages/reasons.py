@@ -21,7 +21,10 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
         "No consent",
         "Not sent, because nobody is known to have agreed to it, or somebody asked to be forgotten.",
     ),
-    "degraded": ("Sent with less", "Sent without the field at fault, or left at X as they were: harder to match."),
+    "degraded": (
+        "Sent with less",
+        "Sent without the field at fault, or left at X as they were; an order that is lost besides counts here too.",
+    ),
     "replaced": ("Replaced", "Older versions of orders; the newest one decides."),
 }
 _OF_CODE = {"duplicate_order": "replaced", "too_late_to_deduplicate": "late"}
