@@ -391,9 +391,10 @@ def fill(ledger: Path, keys: Keys) -> None:
             some = keys[start : start + PER_REQUEST].tobytes()
             connection.execute(
                 """
-                INSERT INTO request (id, revision, account, scope, partition, run_id, owner_id, state, size, keys,
-                    fingerprints, first_sent_at, checksum, claimed_at, settled_at, http_status, debug_id)
-                VALUES (?, ?, ?, ?, ?, 'a-run-of-years-ago', 1, 'accepted', ?, ?, ?, 0, ?, 0, 0, 200, 'a-debug-id')
+                INSERT INTO request (id, revision, account, scope, instance, partition, run_id, owner_id, state, size,
+                    keys, fingerprints, first_sent_at, checksum, claimed_at, settled_at, http_status, debug_id)
+                VALUES (?, ?, ?, ?, 'purchases', ?, 'a-run-of-years-ago', 1, 'accepted', ?,
+                    ?, ?, 0, ?, 0, 0, 200, 'a-debug-id')
                 """,
                 (number, number, *where, PER_REQUEST, some, fingerprints, checksum_of(some, fingerprints, 0.0)),
             )

@@ -19,6 +19,7 @@ from xcapi_dagster.delivery import sqlite_file
 from xcapi_dagster.errors import ConfigurationError, LedgerError
 
 BUSY_SECONDS = 60
+_GARBLED = "Could not decode to UTF-8"  # the words of the module sqlite3, which quotes the text after them
 _WAL_RETRY_SECONDS = 0.02
 _CONNECT_SECONDS = 10
 
@@ -75,6 +76,8 @@ def failed(error: Exception) -> LedgerError:
     original = getattr(error, "orig", None) or error
     lines = str(original).strip().splitlines()
     words = lines[0] if lines else type(original).__name__
+    if words.startswith(_GARBLED):
+        return LedgerError(f"the ledger is damaged (a text in it is not as it was written): {sqlite_file.RESTORE}")
     code = getattr(original, "sqlite_errorcode", 0) & 0xFF  # the lower byte is the primary one
     advice = sqlite_file.ADVICE.get(code) or _ADVICE.get(getattr(original, "sqlstate", None) or "")
     told = f"the ledger could not be written or read ({words})"
