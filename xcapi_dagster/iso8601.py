@@ -55,9 +55,8 @@ def _clock_time(day: pa.Array, time: pa.Array, seconds: pa.Array, fraction: pa.A
     to_the_second = pc.utf8_slice_codeunits(_or(":00", seconds), 0, 3)
     texts = pc.binary_join_element_wise(day, " ", _or("00:00", time), to_the_second, "")
     times = pc.strptime(texts, format="%Y-%m-%d %H:%M:%S", unit="us", error_is_null=True)
-    does_exist = pc.equal(
-        times.cast(pa.timestamp("s")).cast(pa.string()), texts
-    )  # strptime makes March 2 of February 30
+    # strptime makes March 2 of February 30
+    does_exist = pc.equal(times.cast(pa.timestamp("s")).cast(pa.string()), texts)
     ticks = times.cast(pa.int64())
     does_fit = pc.and_(pc.greater_equal(ticks, FIRST), pc.less_equal(ticks, LAST))
     microseconds = pc.utf8_slice_codeunits(pc.utf8_rpad(fraction, 6, "0"), 0, 6).cast(pa.int64())
