@@ -97,6 +97,12 @@ def test_three_of_four_credentials_are_incomplete(left_out: str) -> None:
     assert not named & given_three.keys()
 
 
+def test_the_demo_s_home_is_absolute_too() -> None:
+    """What follows from a relative one is not blamed in its place."""
+    with pytest.raises(ConfigurationError, match="^XCAPI_HOME must be an absolute path"):
+        from_environment({"XCAPI_HOME": "relative"})
+
+
 def test_oauth_alone_signs() -> None:
     """The four OAuth values are enough without a pixel token."""
     environ = {name: value for name, value in PRODUCTION.items() if name != "X_ADS_PIXEL_TOKEN"} | OAUTH

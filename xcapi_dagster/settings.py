@@ -140,7 +140,7 @@ class Settings(AccountSettings):
             raise ValueError("XCAPI_DEFAULT_CURRENCY must be an ISO 4217 code such as USD")
         if self.default_country is not None and self.default_country not in SUPPORTED_REGIONS:
             raise ValueError("XCAPI_DEFAULT_COUNTRY must be an ISO 3166 country code such as US")
-        if not self.demo and not self.home.is_absolute():
+        if not self.home.is_absolute():
             raise ValueError("XCAPI_HOME must be an absolute path: another folder would be another ledger")
         return self
 
