@@ -11,16 +11,15 @@ from typing import Any
 import pyarrow.compute as pc
 
 from xcapi_dagster.delivery.forgotten import Forgotten
-from xcapi_dagster.outputs import FileKind, Outputs, is_there, parquet_file, parquet_writer
+from xcapi_dagster.outputs import FileKind, Outputs, parquet_file, parquet_writer
 from xcapi_dagster.partitions.chunks import row_groups
-from xcapi_dagster.partitions.prepare import forget_prepared
+from xcapi_dagster.partitions.prepare import PREPARED_FILES, forget_prepared, missing_file
 from xcapi_dagster.partitions.search import rows_of
 from xcapi_dagster.reports.history import History
 from xcapi_dagster.reports.pages import write_page
 from xcapi_dagster.reports.rejections import write_csv
 
 _READERS = 8
-_PREPARED: tuple[FileKind, ...] = ("conversions", "invalid")
 _OTHERS: tuple[FileKind, ...] = ("superseded", "upload_results", "rejection_report")
 
 
@@ -50,7 +49,7 @@ class Held:
 
 def held_of(order_id: str, outputs: Outputs) -> list[Held]:
     """The partitions whose files hold something about the order."""
-    kinds = (*_PREPARED, *_OTHERS)
+    kinds = (*PREPARED_FILES, *_OTHERS)
     partitions = sorted({key for kind in kinds for key in outputs.partitions(kind)})
 
     def held(partition: str) -> Held:
@@ -66,18 +65,13 @@ def erase(order_id: str, held: list[Held], forgotten: Forgotten, outputs: Output
     history = History.of(outputs)
     for each in held:
         kinds = set(each.rows)
-        if kinds & set(_PREPARED) and _is_prepared(each.partition, outputs):
+        if kinds & set(PREPARED_FILES) and not missing_file(each.partition, outputs):
             forget_prepared(each.partition, forgotten, outputs)
-            kinds -= set(_PREPARED)
+            kinds -= set(PREPARED_FILES)
         for kind in kinds:
             _write_without(order_id, kind, each.partition, outputs)
         if "rejection_report" in each.rows:
             _write_report_anew(each.partition, history, outputs)
-
-
-def _is_prepared(partition: str, outputs: Outputs) -> bool:
-    """Whether both files of the first stage are there; of one alone nobody counts the orders."""
-    return all(is_there(outputs.path(kind, partition)) for kind in _PREPARED)
 
 
 def _write_without(order_id: str, kind: FileKind, partition: str, outputs: Outputs) -> None:

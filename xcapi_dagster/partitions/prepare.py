@@ -21,7 +21,7 @@ from xcapi_dagster.conversions.forgotten import forgotten_rejections
 from xcapi_dagster.conversions.prepare import Rules, prepare
 from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTIONS
 from xcapi_dagster.delivery.forgotten import Forgotten
-from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer, written
+from xcapi_dagster.outputs import FileKind, Outputs, is_there, parquet_file, parquet_writer, written
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.changes import set_aside
 from xcapi_dagster.partitions.chunks import row_groups
@@ -30,6 +30,8 @@ from xcapi_dagster.reports.summary import order_states
 from xcapi_dagster.warehouse import Warehouse
 
 _Tables = tuple[pa.Table, pa.Table]  # of CONVERSIONS and of REJECTIONS
+
+PREPARED_FILES: tuple[FileKind, ...] = ("conversions", "invalid")  # of a partition, that this stage leaves
 
 _ROWS_OF_A_GROUP = 24_576  # conversions that are sent from memory at a time: half of what is read, which takes less
 
@@ -53,6 +55,12 @@ class Prepared(BaseModel):
         """What the conversions file of ``partition`` says of itself."""
         with parquet_file(outputs.path("conversions", partition)) as parquet:
             return cls.model_validate_json(parquet.metadata.metadata[_FACTS])
+
+
+def missing_file(partition: str, outputs: Outputs) -> UPath | None:
+    """One of the two files of ``partition`` that is not there, None when both are: of one alone nobody knows counts."""
+    paths = [outputs.path(kind, partition) for kind in PREPARED_FILES]
+    return next((path for path in paths if not is_there(path)), None)
 
 
 def prepare_partition(

@@ -20,14 +20,15 @@ from xcapi_dagster.conversions.schema import REJECTION_REPORT, UPLOAD_RESULTS
 from xcapi_dagster.delivery.database import Stamp
 from xcapi_dagster.delivery.deliver import Delivery
 from xcapi_dagster.delivery.doubt import hold_what_changed
+from xcapi_dagster.delivery.keys import Keys
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, Standing, Standings, standings
 from xcapi_dagster.errors import LedgerError, XConversionsError
-from xcapi_dagster.outputs import FileKind, Outputs, is_there, parquet_file, parquet_writer
+from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
 from xcapi_dagster.partitions.changes import Changes, drop_aside
 from xcapi_dagster.partitions.chunks import KeptKeys, chunks, keys_of, row_groups, versions
-from xcapi_dagster.partitions.prepare import Prepared
+from xcapi_dagster.partitions.prepare import Prepared, missing_file
 from xcapi_dagster.partitions.progress import Progress
 from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.reports.counts import Counts
@@ -65,7 +66,11 @@ def upload_partition(
     Of a partition that takes long, ``tell`` is told now and then how far it is.
     A run that is interrupted writes them too, before it ends.
     """
-    _check_is_prepared(key, outputs)
+    if missing := missing_file(key, outputs):
+        raise XConversionsError(
+            f"{missing} is missing, as it is once XCAPI_KEEP_CONVERSIONS_DAYS are over: materialize "
+            f"{outputs.name}/conversions of {key} first"
+        )
     path, keys = outputs.path("conversions", key), KeptKeys(ledger)
     try:
         if not delivery.halted:
@@ -80,16 +85,6 @@ def upload_partition(
             write_results(key, ledger, policy, outputs, keys=keys)
         raise
     return write_results(key, ledger, policy, outputs, keys=keys, halted=delivery.halted)
-
-
-def _check_is_prepared(key: str, outputs: Outputs) -> None:
-    kinds: tuple[FileKind, ...] = ("conversions", "invalid")
-    for path in (outputs.path(kind, key) for kind in kinds):
-        if not is_there(path):
-            raise XConversionsError(
-                f"{path} is missing, as it is once XCAPI_KEEP_CONVERSIONS_DAYS are over: materialize "
-                f"{outputs.name}/conversions of {key} first"
-            )
 
 
 def write_results(
@@ -176,10 +171,9 @@ def _unsent(rejections: pa.Table, ledger: Ledger) -> _Part:
     orders, report = order_states(rejections), validation_rejections(rejections)
     about = rejections["row"].to_numpy()
     results = UPLOAD_RESULTS.empty_table()
-    sent, standing = _sent_before(orders, ledger)
+    sent, keys, standing = _sent_before(orders, ledger)
     if len(sent):
         rows, is_changed = sent["row"].to_numpy(), standing == Standing.CHANGED
-        keys = keys_of(ledger, sent)
         told = outcomes(ledger.memory, keys, Standings(standing, ledger.memory.look_up(keys)), ledger.run_id)
         told.detail[is_changed] = _obstacles(rejections, rows[is_changed])
         results = upload_results(sent, told)
@@ -194,15 +188,16 @@ def _unsent(rejections: pa.Table, ledger: Ledger) -> _Part:
     return _Part(results, report, about, orders, counted)
 
 
-def _sent_before(orders: pa.Table, ledger: Ledger) -> tuple[pa.Table, NDArray[np.uint8]]:
-    """Those orders that X has or may have, and how they stand: without its ids none can have been sent."""
+def _sent_before(orders: pa.Table, ledger: Ledger) -> tuple[pa.Table, Keys, NDArray[np.uint8]]:
+    """Those orders that X has or may have, their keys, and how they stand: without its ids none can have been sent."""
     has_key = pc.and_(orders["event_id"].is_valid(), orders["conversion_id"].is_valid())
     unsent = orders.filter(pc.and_(has_key, pc.is_in(orders["state"], pa.array(["invalid", "suppressed"]))))
-    requests = ledger.memory.look_up(keys_of(ledger, unsent)).requests
+    keys = keys_of(ledger, unsent)
+    requests = ledger.memory.look_up(keys).requests
     is_accepted = ledger.memory.are(requests, "accepted")
     was_sent = is_accepted | ledger.memory.are(requests, "unknown", "held")
     standing = np.where(is_accepted, Standing.CHANGED, Standing.HELD).astype(np.uint8)
-    return unsent.filter(pa.array(was_sent)), standing[was_sent]
+    return unsent.filter(pa.array(was_sent)), keys[was_sent], standing[was_sent]
 
 
 def _obstacles(rejections: pa.Table, rows: NDArray[np.int64]) -> list[str]:
