@@ -17,6 +17,7 @@ from xcapi_dagster.errors import ConfigurationError, XConversionsError
 from xcapi_dagster.outputs import Outputs, UnwrittenError
 from xcapi_dagster.reports.history import History
 from xcapi_dagster.reports.pages import write_overview, write_page, write_range
+from xcapi_dagster.reports.pages.formats import more_currencies
 from xcapi_dagster.reports.pages.partition import headline
 from xcapi_dagster.reports.pages.reasons import SECTIONS, ReasonView, reason_views
 from xcapi_dagster.reports.readiness import readiness
@@ -119,7 +120,7 @@ def _told_worth(view: ReasonView) -> list[str]:
     """Amounts that matter most, and how much is left out."""
     told, more = list(view.amounts[:_AMOUNTS_SHOWN]), len(view.amounts) - _AMOUNTS_SHOWN
     if more > 0:
-        told.append(f"{more} more {'currency' if more == 1 else 'currencies'}")
+        told.append(more_currencies(more))
     return [*told, f"{view.unvalued:,} of unknown value"] if view.unvalued else told
 
 

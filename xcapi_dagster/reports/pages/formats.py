@@ -42,6 +42,11 @@ def amounts(worth: Worth, of: Worth) -> list[str]:
     return [amount(currency, worth.amounts[currency].total) for currency in currencies]
 
 
+def more_currencies(count: int) -> str:
+    """As "2 more currencies"."""
+    return f"{count} more {'currency' if count == 1 else 'currencies'}"
+
+
 def shortened(text: str, longest: int = 100) -> str:
     """The text, or its beginning: an order id may have any length."""
     return text if len(text) <= longest else f"{text[:longest]}…"

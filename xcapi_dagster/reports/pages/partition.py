@@ -11,7 +11,7 @@ from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.reports.history import new_reasons
 from xcapi_dagster.reports.pages import charts
 from xcapi_dagster.reports.pages.charts import Mark
-from xcapi_dagster.reports.pages.formats import amounts, number, percent
+from xcapi_dagster.reports.pages.formats import amounts, more_currencies, number, percent
 from xcapi_dagster.reports.pages.links import file_link
 from xcapi_dagster.reports.pages.match import ages_view, match_view
 from xcapi_dagster.reports.pages.reasons import ISOLATED_BY, SECTIONS, reason_views, section_of
@@ -144,7 +144,7 @@ def _worth(worth: Worth, read: Worth) -> str:
         return ""
     shown = told[:_AMOUNTS_IN_A_SENTENCE]
     if more := len(told) - len(shown):
-        shown.append(f"amounts in {more} more {'currency' if more == 1 else 'currencies'}")
+        shown.append(f"amounts in {more_currencies(more)}")
     return f", worth {' and '.join([', '.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)}"
 
 

@@ -36,7 +36,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["page_link"] = page_link
-    environment.filters |= {"number": formats.number, "points": formats.points}
+    environment.filters |= {
+        "number": formats.number,
+        "points": formats.points,
+        "more_currencies": formats.more_currencies,
+    }
     for name in ("style.css", "script.js"):
         source = environment.loader.get_source(environment, name)[0].strip()  # type: ignore[union-attr]
         environment.globals[name.partition(".")[0]] = Markup(source)  # noqa: S704 - ours
