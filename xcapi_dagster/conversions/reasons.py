@@ -134,7 +134,7 @@ _DELIVERY: tuple[tuple[str, Stage, Severity, str, str], ...] = (
      "Sync daily; for history that no pixel reported, set XCAPI_PIXEL_ALSO_FIRES=false."),
     ("changed_after_acceptance", "delivery", "degraded",
      "The order is not as it was when X accepted it; X keeps the old one, because it has no corrections.",
-     "Nothing: column names what changed. Schedule the sync for when orders no longer change."),
+     "Nothing: column or detail says what changed. Schedule the sync for when orders change no more."),
     ("api_group_held", "api", "held",
      "X refuses something in this group of conversions and searching for the row would cost too many requests.",
      "Correct what the other rejections of this partition name and run it again."),
