@@ -105,7 +105,9 @@ def test_the_first_payload_shows_no_identifier(xcapi: Xcapi) -> None:
         {"ip_address": "…", "user_agent": "…"},
     ]
     assert dry["first_conversion"]["conversion_id"] == "order-0"
-    assert "Nothing was sent, claimed or written." in xcapi("sync", "--partition", "2026-11-01", "--dry-run")
+    assert "Nothing was sent or claimed, and nothing is kept." in xcapi(
+        "sync", "--partition", "2026-11-01", "--dry-run"
+    )
 
 
 @pytest.mark.parametrize(

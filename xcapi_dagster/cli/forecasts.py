@@ -21,7 +21,7 @@ _NOT_COUNTS = ("partition", "first_conversion")
 def forecasts(
     settings: Settings, partitions: Sequence[Partition], click_window: timedelta | None = None
 ) -> Iterator[Forecast]:
-    """What a run of each partition would do now. Nothing is sent, claimed or written."""
+    """What a run of each partition would do now. Nothing is sent or claimed, and nothing kept."""
     now = datetime.now(UTC)
     warehouse, rules = resources.warehouse_of(settings), resources.rules_of(settings, now)
     policy = resources.terms_of(settings, is_history=False).policy
@@ -47,7 +47,7 @@ def tell_dry_run(found: Sequence[Forecast], settings: Settings, *, as_json: bool
     if first := next((each.first_conversion for each in found if each.first_conversion), None):
         click.echo("The first of them, without its identifiers:")
         click.echo(json.dumps(first, indent=2, ensure_ascii=True))
-    click.echo("Nothing was sent, claimed or written.")
+    click.echo("Nothing was sent or claimed, and nothing is kept.")
 
 
 def total_of(found: Sequence[Forecast]) -> dict[str, int]:
