@@ -99,7 +99,7 @@ def test_three_of_four_credentials_are_incomplete(left_out: str) -> None:
 
 def test_the_demo_s_home_is_absolute_too() -> None:
     """What follows from a relative one is not blamed in its place."""
-    with pytest.raises(ConfigurationError, match="^XCAPI_HOME must be an absolute path"):
+    with pytest.raises(ConfigurationError, match=r"^XCAPI_HOME must be an absolute path"):
         from_environment({"XCAPI_HOME": "relative"})
 
 
