@@ -62,7 +62,7 @@ def as_dictionary(conversion: dict[str, Any]) -> dict[str, Any]:
     if len(pair) == 2:
         objects.append(pair)
     elif pair:
-        objects[0] |= pair
+        objects[0] = pair | objects[0]
     event = {
         "conversion_time": c["conversion_time"].strftime("%Y-%m-%dT%H:%M:%S.")
         + f"{c['conversion_time'].microsecond // 1000:03d}Z",

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from xcapi_dagster.conversions.amounts import to_text
 from xcapi_dagster.conversions.json_columns import escaped, given, joined
-from xcapi_dagster.conversions.texts import keep_where
+from xcapi_dagster.conversions.texts import replace_where
 from xcapi_dagster.errors import ContractError
 
 _HEAD, _TAIL = b'{"conversions":[', b"]}"
@@ -78,17 +78,21 @@ def _identifiers(columns: dict[str, pa.Array]) -> pa.Array:
     Where only one of those two is known, it goes into the first object, for X takes no object of it alone.
     """
     address, agent = columns["ip_address"], escaped(columns["user_agent"])
-    pair = pc.binary_join_element_wise('{"ip_address":"', address, '","user_agent":"', agent, '"}', "")
-    unpaired = joined(
-        *given(',"ip_address":"', keep_where(agent.is_null(), address), '"'),
-        *given(',"user_agent":"', keep_where(address.is_null(), agent), '"'),
-    )
-    entries = []
-    for name in ("twclid", "hashed_email", "hashed_phone_number"):
-        texts = escaped(columns[name])
-        entries.append(pc.binary_join_element_wise(f'{{"{name}":"', texts, '"', unpaired, "}", ""))
-        unpaired = pc.if_else(texts.is_valid(), "", unpaired)
-    listed = pc.binary_join_element_wise(*entries, pair, ",", null_handling="skip")
-    if len(listed) != len(pair):  # the kernel leaves out rows without any
+    alone = ("twclid", "hashed_email", "hashed_phone_number")
+    entries = [pc.binary_join_element_wise(f'{{"{name}":"', escaped(columns[name]), '"}', "") for name in alone]
+    entries.append(pc.binary_join_element_wise('{"ip_address":"', address, '","user_agent":"', agent, '"}', ""))
+    listed = pc.binary_join_element_wise(*entries, ",", null_handling="skip")
+    if len(listed) != len(address):  # the kernel leaves out rows without any
         raise ContractError("a conversion without identifier was about to be sent")
-    return listed
+    is_unpaired = pc.xor(address.is_valid(), agent.is_valid())
+    return replace_where(is_unpaired, listed, lambda some: _with_unpaired(some, address, agent, is_unpaired))
+
+
+def _with_unpaired(listed: pa.Array, address: pa.Array, agent: pa.Array, is_unpaired: pa.Array) -> pa.Array:
+    """The objects ``listed`` for the unpaired, the first of each with the one of the two that is known."""
+    return joined(
+        "{",
+        *given('"ip_address":"', address.filter(is_unpaired), '",'),
+        *given('"user_agent":"', agent.filter(is_unpaired), '",'),
+        pc.binary_replace_slice(listed, 0, 1, ""),
+    )
