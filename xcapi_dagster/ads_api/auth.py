@@ -3,10 +3,9 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
-from oauthlib.oauth1 import Client
-
+from xcapi_dagster.ads_api.oauth1 import authorization
 from xcapi_dagster.contract import PIXEL_TOKEN_HEADER
 from xcapi_dagster.errors import ConfigurationError
 
@@ -59,10 +58,8 @@ class OAuth1(_Secrets):
         ``now``, in Unix seconds, is the signature's timestamp; sign each attempt anew, because X takes a repeated nonce
         for a repeated request.
         """
-        token = {"resource_owner_key": self.access_token, "resource_owner_secret": self.access_token_secret}
-        return oauth1_headers(
-            method, url, now, self.consumer_key, client_secret=self.consumer_secret, nonce=nonce, **token
-        )
+        app, user = (self.consumer_key, self.consumer_secret), (self.access_token, self.access_token_secret)
+        return {"Authorization": authorization(method, url, now, app, user, nonce=nonce)}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -88,15 +85,6 @@ class PixelToken(_Secrets):
     def headers(self, method: str, url: str, now: float) -> dict[str, str]:  # noqa: ARG002 what OAuth 1.0a needs
         """The token's own header."""
         return {PIXEL_TOKEN_HEADER: self.token}
-
-
-def oauth1_headers(method: str, url: str, now: float, key: str, **client: Any) -> dict[str, str]:
-    """The `Authorization` of one request: HMAC-SHA1 over the URL with its query; a JSON body is not signed.
-
-    ``client`` are oauthlib's options. Without a nonce among them there is a new one.
-    """
-    _, headers, _ = Client(key, timestamp=str(int(now)), **client).sign(url, method)  # type: ignore[arg-type]  # any text
-    return dict(headers)
 
 
 def pixel_token_doubt(token: str, oauth: Collection[str]) -> str | None:

@@ -70,7 +70,7 @@ class Connection:
         offset = self.clock_offset
         watched = None if body is None else _Body(body)
         try:
-            pool = self._connected()  # before anything is signed: it shuts the log of what signs
+            pool = self._connected()
         except (OSError, HTTPError) as error:
             return NoReply(failure_reason(error), may_have_arrived=False)
         try:

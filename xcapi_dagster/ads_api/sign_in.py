@@ -4,13 +4,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from xcapi_dagster import contract
 from xcapi_dagster.ads_api.address import check_api_url, oauth_url
-from xcapi_dagster.ads_api.auth import AppKeys, oauth1_headers
+from xcapi_dagster.ads_api.auth import AppKeys
 from xcapi_dagster.ads_api.connection import Connection, NoReply, Reply
+from xcapi_dagster.ads_api.oauth1 import authorization
 from xcapi_dagster.ads_api.responses import Answer, classify
 from xcapi_dagster.errors import AdsApiError, ConfigurationError
 
@@ -60,7 +60,7 @@ class SignIn:
 
     def begin(self, callback: str) -> RequestToken:
         """A request token, for a sign-in that ends with a PIN (`contract.PIN_CALLBACK`) or at the address given."""
-        signer = _Signer(self._app, {"callback_uri": callback})
+        signer = _Signer(self._app, None, {"callback": callback})
         values = self._asked(contract.REQUEST_TOKEN_PATH, signer, refused=_REFUSED_APP)
         if values.get("oauth_callback_confirmed") != "true":
             raise self._unusable()
@@ -76,8 +76,8 @@ class SignIn:
             raise ConfigurationError(
                 "a PIN has digits alone: run `xcapi auth login` again and type what X's page shows"
             )
-        of_user = {"resource_owner_key": token.token, "resource_owner_secret": token.secret, "verifier": verifier}
-        values = self._asked(contract.ACCESS_TOKEN_PATH, _Signer(self._app, of_user), refused=_REFUSED_VERIFIER)
+        signer = _Signer(self._app, token, {"verifier": verifier})
+        values = self._asked(contract.ACCESS_TOKEN_PATH, signer, refused=_REFUSED_VERIFIER)
         names = ("oauth_token", "oauth_token_secret", "user_id", "screen_name")
         return UserToken(*(self._value(values, name) for name in names))
 
@@ -133,9 +133,11 @@ class _Signer:
     """Signs as the app alone, or with a request token; another nonce each time."""
 
     app: AppKeys
-    more: Mapping[str, Any]
+    token: RequestToken | None
+    more: Mapping[str, str]
 
     def headers(self, method: str, url: str, now: float) -> dict[str, str]:
         """The `Authorization` of one request."""
-        secret = self.app.consumer_secret
-        return oauth1_headers(method, url, now, self.app.consumer_key, client_secret=secret, **self.more)
+        app = (self.app.consumer_key, self.app.consumer_secret)
+        user = (self.token.token, self.token.secret) if self.token else None
+        return {"Authorization": authorization(method, url, now, app, user, **self.more)}

@@ -18,8 +18,7 @@ _MOST_CONNECTIONS = 64  # twice as many as there are senders at most: a pool clo
 # A proxy's loopback is another machine's. None takes away the environment's proxies and leaves its certificates.
 _WITHOUT_PROXY: dict[str, Any] = {"http": None, "https": None, "all": None}
 
-# At DEBUG these print keys, tokens and signatures, and the paths of all requests.
-_TALKATIVE = ("oauthlib", "urllib3")
+_TALKATIVE = "urllib3"  # at DEBUG it prints the paths of all requests
 
 _NO_PROXY = "the proxy cannot be used: check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
 # The first that fits: urllib3 calls each failure to connect a time-out too.
@@ -66,16 +65,16 @@ def open_pool(url: str) -> HTTPConnectionPool:
     """Connections to the host of ``url``, by the proxies and certificates of the environment; they are kept open.
 
     `requests` only chooses proxy and certificates, once: to send by way of it takes half as much CPU again. The
-    libraries' DEBUG logs are shut. Raises OSError when the certificates cannot be read.
+    DEBUG log of `urllib3` is shut. Raises OSError when the certificates cannot be read.
     """
     hush()
     return _Adapter(pool_maxsize=_MOST_CONNECTIONS).pool(requests.Session(), url)
 
 
 def hush() -> None:
-    """Drop what the libraries that see keys and bodies log below WARNING, whatever level is set on any logger."""
+    """Drop what the library that sees keys and bodies logs below WARNING, whatever level is set on any logger."""
     for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] in _TALKATIVE:
+        if name.partition(".")[0] == _TALKATIVE:
             logging.getLogger(name).addFilter(_is_harmless)  # the same filter is added but once
 
 
