@@ -55,9 +55,11 @@ class Database:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Callable[[Connection], Any], Future[Any]]] = deque()
         self._engine = engine_for(url)
+        self._driver_error = self._engine.dialect.loaded_dbapi.Error
         self._path = file_of(self._engine)
         self.is_shared = self._path is None
         self._was_reached = False
+        self._idle: Connection | None = None  # the one that transactions use, between two of them
         self._read, self._known = 0, 0  # the latest revision in this transaction, and after those that are durable
         try:
             if self._path is not None:
@@ -109,34 +111,45 @@ class Database:
 
     @contextmanager
     def _begun(self) -> Iterator[Connection]:
+        """The transaction of whoever has the lock, committed at the end of the block.
+
+        All use the same connection: to take one out of its pool and give it back costs as much as what they do.
+        """
+        idle, self._idle = self._idle, None
         try:
-            with self._connected(lock=self.is_shared) as connection:
+            connection = self._connected(lock=self.is_shared, idle=idle)
+            try:
                 yield connection
                 connection.commit()
-        except (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error) as error:
+            except BaseException:
+                connection.close()
+                raise
+        except (SQLAlchemyError, self._driver_error) as error:
             raise failed(error) from None
+        self._idle = connection
         self._known = max(self._known, self._read)
 
-    def _connected(self, *, lock: bool) -> Connection:
-        """A connection in a new transaction.
+    def _connected(self, *, lock: bool, idle: Connection | None = None) -> Connection:
+        """A connection in a new transaction, ``idle`` if that is one and still connected.
 
         A server that was reached before may be away for a while, when it is restarted or another takes its place:
         nothing was read or written yet, so this waits for it.
         """
         deadline = time.monotonic() + engines.BUSY_SECONDS
+        connection = idle
         while True:
-            connection: Connection | None = None
             try:
-                connection = self._engine.connect()
+                connection = connection or self._engine.connect()
                 connection.begin()
                 if lock:
                     connection.execute(_LOCK)
-            except DBAPIError as error:
-                is_away = connection is None or error.connection_invalidated
+            except (DBAPIError, self._driver_error) as error:
+                is_away = connection is None or (isinstance(error, DBAPIError) and error.connection_invalidated)
                 if connection:
                     connection.close()
                 if not is_away or not self._was_reached or time.monotonic() > deadline:
                     raise
+                connection = None
                 time.sleep(_RETRY_SECONDS)
             else:
                 self._was_reached = self.is_shared
@@ -190,6 +203,9 @@ class Database:
 
     def close(self) -> None:
         """Give back all connections; used again, the database opens new ones."""
+        if self._idle:
+            self._idle.close()
+            self._idle = None
         self._engine.dispose()
 
     def _opened(self) -> dict[str, str]:

@@ -99,7 +99,7 @@ def _sqlite(url: URL) -> Engine:
         connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
     )
     event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    event.listen(engine, "begin", lambda connection: connection.connection.execute("BEGIN IMMEDIATE"))
     return engine
 
 

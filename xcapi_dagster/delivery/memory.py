@@ -114,10 +114,10 @@ class Memory:
 
     def _rows(self, connection: Connection) -> Iterator[Sequence[Row[Any]]]:
         """All requests of the scope in the order in which they count: what X accepted is the last word."""
-        stream = connection.execution_options(yield_per=_ROWS_AT_ONCE)
+        stream = {"yield_per": _ROWS_AT_ONCE}
         of_scope = select(request).where(request.c.scope == self._scope).order_by(request.c.id)
         for of_state in (request.c.state != "accepted", request.c.state == "accepted"):
-            yield from stream.execute(of_scope.where(of_state)).partitions()
+            yield from connection.execute(of_scope.where(of_state), execution_options=stream).partitions()
 
     def claim(self, claimed: Request, keys: Keys) -> None:
         """Take in one of this run's own requests."""
