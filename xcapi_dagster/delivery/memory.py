@@ -49,12 +49,13 @@ class News:
         self._of_moments = deque[set[int]]([set()], maxlen=self.MOMENTS)
         self.moment = 0  # now
 
-    def add(self, keys: Keys) -> None:
-        """Something was heard of these."""
+    def add(self, keys: Keys) -> int:
+        """Something was heard of these; returns the moment of it, at which to add them again would change nothing."""
         if len(self._of_moments[-1]) > self.KEYS_A_MOMENT:
             self._of_moments.append(set())
             self.moment += 1
         self._of_moments[-1].update(keys["high"].tolist())
+        return self.moment
 
     def concern(self, keys: Keys, since: int) -> bool:
         """Whether any of these may be among those that were added at the moment ``since`` or later."""
@@ -75,6 +76,7 @@ class Memory:
         self._told: list[tuple[Request, Keys, Fingerprints]] = []  # newer than the index
         self._news = News()
         self._in_flight: dict[int, Keys] = {}
+        self._claimed_at: dict[int, int] = {}  # the moment at which each of this run's own was news
         self._verdicts: dict[bytes, Verdict] = {}
         self.revision = -1  # of the ledger, up to which this knows everything
         self.last_accepted = 0  # the latest of all requests that X accepted
@@ -124,7 +126,7 @@ class Memory:
         with self._lock:
             self.requests[claimed.id] = claimed
             self._in_flight[claimed.id] = keys
-            self._news.add(keys)
+            self._claimed_at[claimed.id] = self._news.add(keys)
 
     def settle(
         self, settled: Request, keys: Keys, fingerprints: Fingerprints, verdicts: Iterable[tuple[int, Verdict]]
@@ -135,7 +137,8 @@ class Memory:
             self._verdicts |= {keys[position].tobytes(): ruling for position, ruling in verdicts}
             if settled.state in _TELLING:
                 self._told.append((settled, keys, fingerprints))
-            self._news.add(keys)
+            if self._claimed_at.pop(settled.id, None) != self._news.moment:
+                self._news.add(keys)
             self._in_flight.pop(settled.id, None)
 
     def has_news(self, keys: Keys, since: int) -> bool:
