@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
@@ -83,11 +84,11 @@ class SignIn:
 
     def _asked(self, path: str, signer: "_Signer", *, refused: str) -> Mapping[str, str]:
         """The values in X's answer; ``refused`` is what a 401 means."""
-        connection = Connection(self._url, signer, clock=self._clock)
-        reply, answer = self._exchanged(connection, path)
-        if answer.kind == "clock" and answer.clock_skew:
-            connection.clock_offset = answer.clock_skew
+        with closing(Connection(self._url, signer, clock=self._clock)) as connection:
             reply, answer = self._exchanged(connection, path)
+            if answer.kind == "clock" and answer.clock_skew:
+                connection.clock_offset = answer.clock_skew
+                reply, answer = self._exchanged(connection, path)
         if reply.status != 200:
             raise self._error(reply, answer, refused)
         return dict(parse_qsl((reply.content or b"").decode("ascii", "replace")))

@@ -1,6 +1,7 @@
 """X's side: whether it answers, its clock, its version, and what the credentials may do. No conversion is sent."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 
 from xcapi_dagster import resources
@@ -41,20 +42,26 @@ def examine(settings: Settings, clock: Callable[[], float]) -> Iterator[Finding]
         return
     with resources.api_url_of(settings) as url:
         oauth = resources.oauth_of(settings)
-        connection = Connection(url, oauth or _Nobody(), timeout=resources.PATIENCE_WITH_QUESTIONS, clock=clock)
-        asked = _ask(connection, settings)
-        yield (answers := _reachable(asked, url, is_known=oauth is not None))
-        if answers.status == "broken":
-            yield from not_checked(CHECKS[2:], "X comes first")
-            return
-        yield _clock(asked, connection.clock())
-        yield _version(asked, settings)
-        if oauth is None:
-            for check in CHECKS[4:]:
-                yield Finding(check, "warning", _ONLY_SENDS, _SET_OAUTH)
-            return
-        connection.clock_offset = asked.clock_skew or 0.0
-        yield from _account(AdsAccount(connection, settings.api_version, settings.account_id), asked, settings)
+        patience = resources.PATIENCE_WITH_QUESTIONS
+        with closing(Connection(url, oauth or _Nobody(), timeout=patience, clock=clock)) as connection:
+            yield from _answered(connection, url, settings, can_ask=oauth is not None)
+
+
+def _answered(connection: Connection, url: str, settings: Settings, *, can_ask: bool) -> Iterator[Finding]:
+    """What X's answers say: without OAuth's credentials, only of its clock and its version."""
+    asked = _ask(connection, settings)
+    yield (answers := _reachable(asked, url, is_known=can_ask))
+    if answers.status == "broken":
+        yield from not_checked(CHECKS[2:], "X comes first")
+        return
+    yield _clock(asked, connection.clock())
+    yield _version(asked, settings)
+    if not can_ask:
+        for check in CHECKS[4:]:
+            yield Finding(check, "warning", _ONLY_SENDS, _SET_OAUTH)
+        return
+    connection.clock_offset = asked.clock_skew or 0.0
+    yield from _account(AdsAccount(connection, settings.api_version, settings.account_id), asked, settings)
 
 
 def _address(settings: Settings) -> Iterator[Finding]:
