@@ -168,6 +168,14 @@ def test_no_accessibility_rule_is_broken(page: Page, folder: Path, name: str, sc
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_a_phone_shows_all_of_a_chart_over_time(page: Page, folder: Path) -> None:
+    """Its newest column, which is the last, without scrolling."""
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.goto(address(folder / f"{DAY}.html"))
+    for chart in page.locator("figure.scroll", has=page.locator("svg:not(:has(.horizontal))")).all():
+        assert chart.evaluate("each => each.scrollWidth <= each.clientWidth"), chart.get_attribute("aria-label")
+
+
 def test_paper_shows_everything_and_no_controls(page: Page, folder: Path) -> None:
     """What is folded on the screen is open in print; search boxes are not there."""
     page.goto(address(folder / f"{DAY}.html"))
