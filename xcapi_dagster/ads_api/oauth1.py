@@ -1,6 +1,6 @@
 """OAuth 1.0a with HMAC-SHA1 (RFC 5849): what signs a request whose body is JSON, which is not signed, or empty.
 
-It is here because the library for it takes ten times as long: of the CPU of an order, a fortieth. No secret gets into
+It is here because the library for it takes five times as long: of the CPU of an order, a fortieth. No secret gets into
 a log, either.
 """
 
