@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.keys import KEY, Keys
@@ -30,6 +31,13 @@ EVENTS = st.lists(
 def keys_of(orders: list[int]) -> Keys:
     """Keys of which two share their upper half."""
     return np.array([(order // 2, order) for order in orders], KEY)
+
+
+def halves(high: ArrayLike) -> Keys:
+    """Keys with these upper halves."""
+    keys = np.zeros(np.size(high), KEY)
+    keys["high"] = np.asarray(high, np.uint64)
+    return keys
 
 
 def request(number: int, state: RequestState, size: int) -> Request:
@@ -87,17 +95,31 @@ def test_the_last_word_counts_however_late_it_is_looked_up(events: list[tuple[ob
     assert memory.look_up(keys_of(list(range(ORDERS)))).heard.tolist() == expected
 
 
-def test_old_news_are_forgotten_and_may_be_anything() -> None:
-    """After some hundred thousand keys, of an early moment it can only be said that there may be news."""
-    news, unheard = News(), np.array([(2**63, 0)], KEY)
-    first = news.moment
-    for start in range(0, 20 * News.KEYS_A_MOMENT, 1000):
-        high = np.arange(start, start + 1000, dtype=np.uint64)
-        news.add(np.rec.fromarrays([high, high], dtype=KEY))
-    assert news.concern(unheard, first)
-    assert news.concern(unheard, LONG_AGO)
-    assert not news.concern(unheard, news.moment - News.MOMENTS + 1)
-    assert not news.concern(unheard, news.moment)
+MANY_KEYS = st.lists(st.integers(0, 2**64 - 1), max_size=5)
+
+
+@given(st.lists(MANY_KEYS, max_size=10), MANY_KEYS)
+@settings(deadline=None)
+def test_nothing_that_was_heard_is_no_news(parts: list[list[int]], asked: list[int]) -> None:
+    """Of what was added at a moment or later, there is news since that moment, and since long ago of anything."""
+    news, heard = News(), list[tuple[int, set[int]]]()
+    for part in parts:
+        heard.append((news.add(halves(part)), set(part)))
+        news.next_moment()
+    for since in range(news.moment + 1):
+        if any(moment >= since and not each.isdisjoint(asked) for moment, each in heard):
+            assert news.concern(halves(asked), since)
+    assert news.concern(halves(asked), LONG_AGO) or not asked
+
+
+def test_little_is_news_by_chance() -> None:
+    """Of batches that nothing was heard of while 50,000 other keys were, few are looked up in vain; afterwards none."""
+    news, keys = News(), halves(np.random.default_rng(1).integers(0, 2**64, 150_000, np.uint64))
+    since = news.moment
+    news.add(keys[:50_000])
+    batches = keys[50_000:].reshape(-1, 500)
+    assert sum(news.concern(batch, since) for batch in batches) < len(batches) / 10
+    assert not any(news.concern(batch, news.next_moment()) for batch in batches)
 
 
 def test_what_another_run_did_is_news(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ claim only asks whether anything was heard of them since they were looked up wit
 """
 
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -40,30 +39,40 @@ class Known(NamedTuple):
 
 
 class News:
-    """The keys of which something was heard lately, by the upper half of each: a moment for every some thousands."""
+    """Of which keys something was heard, and at what moment: a Bloom filter that holds moments in place of bits.
 
-    KEYS_A_MOMENT = 16_384
-    MOMENTS = 8  # the earlier ones are forgotten
+    A table of moments for each of three parts of a key: at 50,000 keys since a moment, one batch in twenty has a key
+    that is among them by chance alone. Of most keys, the first table knows that they are not.
+    """
+
+    _BITS = 20
+    _SHIFTS = (0, 20, 40)
 
     def __init__(self) -> None:
-        self._of_moments = deque[set[int]]([set()], maxlen=self.MOMENTS)
+        self._heard_at = [np.full(1 << self._BITS, LONG_AGO, np.int32) for _ in self._SHIFTS]
         self.moment = 0  # now
+
+    def next_moment(self) -> int:
+        """Let another moment begin: what is heard from now on, was not heard before it."""
+        self.moment += 1
+        return self.moment
 
     def add(self, keys: Keys) -> int:
         """Something was heard of these; returns the moment of it, at which to add them again would change nothing."""
-        if len(self._of_moments[-1]) > self.KEYS_A_MOMENT:
-            self._of_moments.append(set())
-            self.moment += 1
-        self._of_moments[-1].update(keys["high"].tolist())
+        high = keys["high"].astype(np.uint64)
+        for heard_at, shift in zip(self._heard_at, self._SHIFTS, strict=True):
+            heard_at[self._slots(high, shift)] = self.moment
         return self.moment
 
     def concern(self, keys: Keys, since: int) -> bool:
         """Whether any of these may be among those that were added at the moment ``since`` or later."""
-        moments = self.moment - since + 1
-        if moments > len(self._of_moments):
-            return True
-        high = keys["high"].tolist()
-        return not all(self._of_moments[-age].isdisjoint(high) for age in range(1, moments + 1))
+        high = keys["high"].astype(np.uint64)
+        for heard_at, shift in zip(self._heard_at, self._SHIFTS, strict=True):
+            high = high[heard_at[self._slots(high, shift)] >= since]
+        return len(high) > 0
+
+    def _slots(self, high: NDArray[np.uint64], shift: int) -> NDArray[np.int64]:
+        return (high >> np.uint64(shift) & np.uint64((1 << self._BITS) - 1)).view(np.int64)
 
 
 class Memory:
@@ -73,6 +82,7 @@ class Memory:
         self._scope = scope
         self._lock = threading.Lock()
         self._index = KeyIndex()
+        self._latest_indexed = 0  # the latest of the requests in it
         self._told: list[tuple[Request, Keys, Fingerprints]] = []  # newer than the index
         self._news = News()
         self._in_flight: dict[int, Keys] = {}
@@ -113,6 +123,7 @@ class Memory:
         size = connection.execute(select(func.coalesce(func.sum(request.c.size), 0)).where(of_scope, told)).scalar_one()
         with self._lock:
             self._index = KeyIndex.loaded(map(self._note, self._rows(connection)), int(size))
+            self._latest_indexed = max(self.requests, default=0)
 
     def _rows(self, connection: Connection) -> Iterator[Sequence[Row[Any]]]:
         """All requests of the scope in the order in which they count: what X accepted is the last word."""
@@ -160,7 +171,7 @@ class Memory:
     def look_up(self, keys: Keys) -> Known:
         """What is known of these conversions."""
         with self._lock:
-            moment = self._news.moment
+            moment = self._news.next_moment()
             self._index_told()
             requests, fingerprints = self._index.find(keys)
             if self._in_flight:
@@ -237,10 +248,14 @@ class Memory:
 
         A request that a run was given up with may be found accepted after another was sent in its place.
         """
-        before = self._index.find(keys).requests
         is_accepted = self.are(requests, "accepted")
-        counts = np.where(is_accepted == self.are(before, "accepted"), before <= requests, is_accepted)
+        counts = is_accepted & (requests > self._latest_indexed)  # which is most of them: what was before is no matter
+        others = np.flatnonzero(~counts)
+        before = self._index.find(keys[others]).requests
+        is_as_good = self.are(before, "accepted") == is_accepted[others]
+        counts[others] = np.where(is_as_good, before <= requests[others], is_accepted[others])
         self._index.add(keys[counts], fingerprints[counts], requests[counts])
+        self._latest_indexed = max(self._latest_indexed, int(requests.max(initial=0)))
 
 
 def _index_of(flying: Mapping[int, Keys]) -> KeyIndex:
