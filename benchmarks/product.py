@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
-
-import hypothesis.extra.pandas  # noqa: F401 - pandera imports it with the first validation where it is: users lack it
 
 from benchmarks.orders import DAY, PARTITION
 from xcapi_dagster import resources
@@ -88,6 +87,7 @@ def peak_bytes() -> int:
 
 
 if __name__ == "__main__":
+    import_module("hypothesis.extra.pandas")  # with the first validation pandera imports it where it is: users lack it
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("orders", type=Path)
     parser.add_argument("folder", type=Path)
