@@ -101,14 +101,21 @@ class _Often:
         counts[at[is_seen]] += self._counts[is_seen]
         values = np.concatenate([values, self._values[~is_seen]])
         counts = np.concatenate([counts, self._counts[~is_seen]])
-        if len(values) > _REMEMBERED:
-            counts -= np.partition(counts, -_REMEMBERED - 1)[-_REMEMBERED - 1]
+        counts -= _next_after(_REMEMBERED, counts)
         kept = counts > 0
         self._values, self._counts = values[kept], counts[kept]
 
     def above(self, most: float) -> int:
         """How many conversions have a value that more than ``most`` of them have."""
         return int(self._counts[self._counts > most].sum())
+
+
+def _next_after(largest: int, counts: NDArray[np.int64]) -> int:
+    """The largest of the counts but for so many; 0 if there are no more. Mostly it is 1, which few are above."""
+    if len(counts) <= largest:
+        return 0
+    above = counts[counts > 1]
+    return 1 if len(above) <= largest else int(np.partition(above, -largest - 1)[-largest - 1])
 
 
 def _told_apart(texts: pa.StringArray) -> NDArray[np.int64]:
