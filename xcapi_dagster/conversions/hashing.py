@@ -63,7 +63,8 @@ def sha256_digits(texts: pa.Array) -> npt.NDArray[np.uint8] | None:
 
 
 def _are_hexadecimal(digits: npt.NDArray[np.uint8]) -> bool:
-    return bool(((digits - ord("0") < 10) | (digits - ord("a") < 6)).all())  # what is less wraps around
+    parts = (digits[start : start + _ROWS_AT_ONCE] for start in range(0, len(digits), _ROWS_AT_ONCE))
+    return all(((part - ord("0") < 10) | (part - ord("a") < 6)).all() for part in parts)  # what is less wraps around
 
 
 def to_keys(event_ids: pa.Array, conversion_ids: pa.Array) -> Keys:

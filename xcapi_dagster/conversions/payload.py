@@ -78,8 +78,9 @@ def _identifiers(columns: dict[str, pa.Array]) -> pa.Array:
     Where only one of those two is known, it goes into the first object, for X takes no object of it alone.
     """
     address, agent = columns["ip_address"], escaped(columns["user_agent"])
-    alone = ("twclid", "hashed_email", "hashed_phone_number")
-    entries = [pc.binary_join_element_wise(f'{{"{name}":"', escaped(columns[name]), '"}', "") for name in alone]
+    alone = {"twclid": escaped(columns["twclid"])}
+    alone |= {name: columns[name] for name in ("hashed_email", "hashed_phone_number")}
+    entries = [pc.binary_join_element_wise(f'{{"{name}":"', texts, '"}', "") for name, texts in alone.items()]
     entries.append(pc.binary_join_element_wise('{"ip_address":"', address, '","user_agent":"', agent, '"}', ""))
     listed = pc.binary_join_element_wise(*entries, ",", null_handling="skip")
     if len(listed) != len(address):  # the kernel leaves out rows without any
