@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xcapi_dagster.conversions.columns import COLUMNS
+from xcapi_dagster.conversions.duplicates import Duplicates
 from xcapi_dagster.conversions.hashing import NORMALIZER_VERSION
 from xcapi_dagster.conversions.payload import to_events
 from xcapi_dagster.conversions.prepare import Prepared, Rules, prepare
@@ -87,10 +88,11 @@ def test_a_batch_and_a_table_are_the_same(rules: Rules) -> None:
 
 def test_no_orders(rules: Rules) -> None:
     """Tables without rows, in their shapes."""
-    prepared = prepare(pa.Table.from_pylist([FULL]).slice(1), 0, rules)
+    duplicates = Duplicates()
+    prepared = prepare(pa.Table.from_pylist([FULL]).slice(1), 0, rules, duplicates)
     assert prepared.conversions.equals(CONVERSIONS.empty_table())
     assert prepared.rejections.equals(REJECTIONS.empty_table())
-    assert [len(column) for column in prepared.versions] == [0] * 5
+    assert duplicates.losers().tolist() == []
 
 
 def test_orders_of_nothing_but_nulls(rules: Rules) -> None:
@@ -206,4 +208,4 @@ def test_nor_out_of_landing_urls_and_items(prepare_order: Any) -> None:
 def everything(prepared: Prepared) -> str:
     """All that the transform hands on, as text."""
     body = to_events(prepared.conversions).body(slice(None)).decode()
-    return f"{prepared.conversions.to_pylist()}{prepared.rejections.to_pylist()}{prepared.versions}{body}"
+    return f"{prepared.conversions.to_pylist()}{prepared.rejections.to_pylist()}{body}"

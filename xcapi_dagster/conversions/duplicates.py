@@ -14,6 +14,8 @@ NEVER = np.iinfo(np.int64).min
 
 Rows = npt.NDArray[np.int64]
 
+NONE: Rows = np.empty(0, np.int64)
+
 
 class Versions(NamedTuple):
     """What decides between orders of one key; 44 bytes an order. Times are microseconds since 1970, or NEVER."""

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from xcapi_dagster.contract import EVENT_ID
 from xcapi_dagster.conversions.columns import check_columns, convert
 from xcapi_dagster.conversions.domains import count_mistyped_domains
-from xcapi_dagster.conversions.duplicates import NEVER, Versions
+from xcapi_dagster.conversions.duplicates import NEVER, NONE, Duplicates, Versions, duplicate_rejections
 from xcapi_dagster.conversions.hashing import to_fingerprints, to_keys, to_sha256
 from xcapi_dagster.conversions.normalize import normalize
-from xcapi_dagster.conversions.rejections import to_rejections
+from xcapi_dagster.conversions.rejections import to_rejections, told_anew
 from xcapi_dagster.conversions.rules import Rules
 from xcapi_dagster.conversions.schema import CONVERSIONS, Conversions
 from xcapi_dagster.conversions.texts import match_distinct
@@ -33,32 +33,38 @@ __all__ = ["Prepared", "Rules", "check_columns", "prepare"]
 
 
 class Prepared(NamedTuple):
-    """A chunk of orders: what may be sent (CONVERSIONS), what is wrong (REJECTIONS), what finds older versions.
+    """A chunk of orders: what may be sent (CONVERSIONS) and what is wrong (REJECTIONS).
 
     Of those that may be sent, ``mistyped_domains`` have an e-mail address at a domain that is mistyped.
     """
 
     conversions: pa.Table
     rejections: pa.Table
-    versions: Versions
     mistyped_domains: int
 
 
-def prepare(orders: pa.Table | pa.RecordBatch, first_row: int, rules: Rules) -> Prepared:
+def prepare(
+    orders: pa.Table | pa.RecordBatch, first_row: int, rules: Rules, duplicates: Duplicates | None = None
+) -> Prepared:
     """The orders of a chunk, ready to be sent or rejected with reasons; whatever they hold, nothing is raised.
 
-    ``first_row`` is the position of the first of them in the partition. ContractError is a bug of this package.
+    ``first_row`` is the position of the first of them in the partition. With the ``duplicates`` of its earlier chunks,
+    older versions of orders within this one are rejected as such. ContractError is a bug of this package.
     """
     rows = pa.array(np.arange(first_row, first_row + orders.num_rows, dtype=np.int64))
     columns = convert(orders, rules.source_timezone)
     normalized = normalize(columns, rules)
     verdict = validate(normalized, rules)
     hashed = _hash_identifiers(normalized, rows)
-    is_sendable = pa.array(verdict.is_sendable)
+    rejections = to_rejections(orders, normalized, verdict.broken, rows)
+    older = NONE if duplicates is None else duplicates.add(_versions(hashed, normalized))
+    is_older = np.zeros(len(rows), np.bool_)
+    is_older[older - first_row] = True
+    unsent = hashed.filter(pa.array(verdict.is_sendable & is_older))
+    is_sendable = pa.array(verdict.is_sendable & ~is_older)
     return Prepared(
         conversions=Conversions.prove(hashed.filter(is_sendable)),
-        rejections=to_rejections(orders, normalized, verdict.broken, rows),
-        versions=_versions(hashed, normalized),
+        rejections=told_anew(older, duplicate_rejections, unsent, rejections)[1],
         mistyped_domains=count_mistyped_domains(normalized["email"].filter(is_sendable)),
     )
 

@@ -1,6 +1,6 @@
 """The rejections of a chunk: one row for each order and reason, with the shape of what was wrong and the way out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -63,6 +63,28 @@ def to_rejections(
         "conversion_id": about["conversion_id"],
     } | {name: found[name] for name in found.column_names}
     return Rejections.prove(pa.table({name: columns[name] for name in REJECTIONS.names}, schema=REJECTIONS))
+
+
+def told_anew(
+    rows: npt.NDArray[np.int64],
+    told_as: Callable[[pa.Table], pa.Table],
+    conversions: pa.Table,
+    rejections: pa.Table,
+) -> tuple[pa.Table, pa.Table]:
+    """CONVERSIONS and REJECTIONS with what ``told_as`` makes of ``rows`` in their place, whatever else was found."""
+    if len(rows) == 0:
+        return conversions, rejections
+    gone = pa.array(rows)
+    goes, is_told = pc.is_in(conversions["row"], gone), pc.is_in(rejections["row"], gone)
+    unsent = rejections.filter(pc.and_(is_told, pc.not_equal(rejections["severity"], "degraded")))
+    anew = [told_as(each) for each in (conversions.filter(goes), _one_per_row(unsent))]
+    found = pa.concat_tables([rejections.filter(pc.invert(is_told)), *anew])
+    return conversions.filter(pc.invert(goes)), found.take(pc.sort_indices(found["row"]))
+
+
+def _one_per_row(rejections: pa.Table) -> pa.Table:
+    _, first = np.unique(rejections["row"].to_numpy(), return_index=True)
+    return rejections.take(pa.array(np.sort(first)))
 
 
 def _of_rule(code: str, broken: list[Broken], given: pa.Table | pa.RecordBatch) -> pa.Table:

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from upath import UPath
@@ -19,6 +18,7 @@ from upath import UPath
 from xcapi_dagster.conversions.duplicates import Duplicates, duplicate_rejections
 from xcapi_dagster.conversions.forgotten import forgotten_rejections
 from xcapi_dagster.conversions.prepare import Rules, prepare
+from xcapi_dagster.conversions.rejections import told_anew
 from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTIONS
 from xcapi_dagster.delivery.forgotten import Forgotten
 from xcapi_dagster.outputs import FileKind, Outputs, is_there, parquet_file, parquet_writer, written
@@ -102,9 +102,8 @@ def _prepare_chunk(
     orders: pa.RecordBatch, first_row: int, rules: Rules, duplicates: Duplicates, forgotten: Forgotten | None
 ) -> tuple[pa.Table, pa.Table, int, int]:
     """What the files are to hold of a chunk, and the counts of it; afterwards nothing else of it is in memory."""
-    prepared = prepare(orders, first_row, rules)
-    losers = duplicates.add(prepared.versions)
-    tables = _replaced(losers, duplicate_rejections, prepared.conversions, prepared.rejections)
+    prepared = prepare(orders, first_row, rules, duplicates)
+    tables = (prepared.conversions, prepared.rejections)
     if forgotten:
         tables = _without_forgotten(forgotten, *tables)
     return *tables, len(orders), prepared.mistyped_domains
@@ -164,7 +163,7 @@ def _settle_duplicates(losers: NDArray[np.int64], conversions: UPath, invalid: U
         with written(new):
             path.rename(new)
     try:
-        change = partial(_replaced, losers, duplicate_rejections)
+        change = partial(told_anew, losers, duplicate_rejections)
         return _rewrite(change, old, (conversions, invalid), all_orders)
     finally:
         for path in old:
@@ -193,26 +192,4 @@ def _without_forgotten(forgotten: Forgotten, conversions: pa.Table, rejections: 
     rows = [
         table["row"].to_numpy()[forgotten.among(table["order_id"].to_pylist())] for table in (conversions, rejections)
     ]
-    return _replaced(np.unique(np.concatenate(rows)), forgotten_rejections, conversions, rejections)
-
-
-def _replaced(
-    rows: NDArray[np.int64],
-    told_as: Callable[[pa.Table], pa.Table],
-    conversions: pa.Table,
-    rejections: pa.Table,
-) -> _Tables:
-    """The tables with what ``told_as`` makes of ``rows`` in their place, whatever else was found about them."""
-    if len(rows) == 0:
-        return conversions, rejections
-    gone = pa.array(rows)
-    goes, is_told = pc.is_in(conversions["row"], gone), pc.is_in(rejections["row"], gone)
-    unsent = rejections.filter(pc.and_(is_told, pc.not_equal(rejections["severity"], "degraded")))
-    anew = [told_as(each) for each in (conversions.filter(goes), _one_per_row(unsent))]
-    found = pa.concat_tables([rejections.filter(pc.invert(is_told)), *anew])
-    return conversions.filter(pc.invert(goes)), found.take(pc.sort_indices(found["row"]))
-
-
-def _one_per_row(rejections: pa.Table) -> pa.Table:
-    _, first = np.unique(rejections["row"].to_numpy(), return_index=True)
-    return rejections.take(pa.array(np.sort(first)))
+    return told_anew(np.unique(np.concatenate(rows)), forgotten_rejections, conversions, rejections)
