@@ -65,7 +65,30 @@ def test_every_type_becomes_text_or_is_unreadable(name: str) -> None:
     column, expected = TYPES[name]
     assert to_text(plain(column)).to_pylist() == expected
     chunks = pa.chunked_array([column, column.slice(1)])
-    assert to_text(column_of(pa.table({"order_id": chunks}), "order_id")).to_pylist() == [*expected, *expected[1:]]
+    assert to_text(column_of(pa.table({"items": chunks}), "items")).to_pylist() == [*expected, *expected[1:]]
+
+
+@pytest.mark.parametrize(
+    ("json_text", "text"),
+    [
+        ('"ann@example.com"', "ann@example.com"),
+        ('" \\"q\\" \\u00e9"', ' "q" é'),
+        ("12.50", "12.50"),
+        ("-3", "-3"),
+        ("true", "true"),
+        ("null", None),
+        ('["a"]', UNREADABLE),
+        ("{}", UNREADABLE),
+        ('"\\ud800"', UNREADABLE),
+        ("not JSON", UNREADABLE),
+        ("[" * 100_000, UNREADABLE),
+    ],
+)
+def test_of_json_the_text_in_it_counts(json_text: str, text: str | None) -> None:
+    """Its quotation marks would be part of every hash; items stay as they are."""
+    column = pa.array([json_text, None]).cast(pa.json_())
+    assert column_of(pa.table({"email": column}), "email").to_pylist() == [text, None]
+    assert column_of(pa.table({"items": column}), "items").to_pylist() == [json_text, None]
 
 
 @pytest.mark.parametrize("name", TYPES)

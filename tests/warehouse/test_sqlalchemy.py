@@ -17,6 +17,7 @@ from xcapi_dagster.conversions.amounts import to_amounts
 from xcapi_dagster.conversions.columns import to_text
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse import open_warehouse
+from xcapi_dagster.warehouse.query import JSON
 from xcapi_dagster.warehouse.values import UNREADABLE, to_arrow
 
 DAY = datetime(2026, 10, 20, tzinfo=UTC)
@@ -241,3 +242,11 @@ def test_no_value_is_an_error(values: list[Any]) -> None:
 
     found.validate(full=True)
     assert len(found) == len(values)
+
+
+def test_values_of_python_become_text() -> None:
+    """What a driver has parsed is no text but in items; JSON is told apart from text."""
+    parsed = [{"a": "é"}, ["b"], "c", None]
+    assert to_arrow(parsed, pa.field("items", pa.string())).to_pylist() == ['{"a": "é"}', '["b"]', "c", None]
+    assert to_arrow(parsed, pa.field("email", pa.string())).to_pylist() == [UNREADABLE, UNREADABLE, "c", None]
+    assert to_arrow(['"c"', None], pa.field("email", JSON)).equals(pa.array(['"c"', None]).cast(pa.json_()))

@@ -4,6 +4,7 @@ Nothing is judged here. What has no place in its column's type becomes UNREADABL
 becomes null (times); the rules find it there.
 """
 
+import json
 from collections.abc import Mapping
 from typing import NamedTuple
 from uuid import UUID
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xcapi_dagster.conversions.amounts import Amounts, to_amounts
-from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, keep_where, map_distinct
+from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_halves, keep_where, map_distinct
 from xcapi_dagster.conversions.times import can_hold_time, to_utc
 from xcapi_dagster.errors import ConfigurationError
 
@@ -48,7 +49,7 @@ def check_columns(columns: pa.Schema, *, unknown_consent_is_set: bool) -> None:
     if missing := [name for name in _REQUIRED if name not in columns.names]:
         raise ConfigurationError(
             f"XCAPI_ORDERS gives no column {' and no column '.join(missing)}: rename columns in the query "
-            f"(… AS {', … AS '.join(missing)}); there are {', '.join(columns.names)}"
+            f"(… AS {', … AS '.join(missing)}); of the names that are read it has {', '.join(columns.names) or 'none'}"
         )
     for name in TIMES:
         if name in columns.names and not can_hold_time(columns.field(name).type):
@@ -83,7 +84,23 @@ def column_of(orders: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
     if name not in orders.schema.names:
         return pa.nulls(orders.num_rows, pa.string())
     column = orders.column(name)
-    return plain(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(column.type, pa.JsonType) and name != "items":
+        return map_distinct(plain(column), _from_json)
+    return plain(column)
+
+
+def _from_json(text: str) -> str | None:
+    """The text that is in a JSON text, the digits of a number, true or false; UNREADABLE for lists and objects."""
+    try:
+        value = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        return UNREADABLE
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or (isinstance(value, str) and not has_halves(value)):
+        return value
+    return UNREADABLE
 
 
 def plain(column: pa.Array) -> pa.Array:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from xcapi_dagster.conversions import amounts
 from xcapi_dagster.conversions.columns import plain, to_text
 from xcapi_dagster.conversions.json_columns import json_member, plain_member, text_member
-from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_email, keep_where, strip
+from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_email, has_halves, keep_where, strip
 
 _FIELDS = ("content_id", "content_group_id", "content_name", "content_price", "content_type", "num_items")
 _PARSED = pa.list_(pa.struct([(name, pa.string()) for name in _FIELDS]))
@@ -161,8 +161,7 @@ def _parse(text: str) -> list[dict[str, str | None]] | None:
 def _field_text(value: Any) -> str | None:
     if value is None:
         return None
-    is_text = isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
-    return value if is_text else UNREADABLE
+    return value if isinstance(value, str) and not has_halves(value) else UNREADABLE
 
 
 def _rounded(number: str) -> str:

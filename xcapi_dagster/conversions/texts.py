@@ -40,6 +40,11 @@ def has_email(texts: pa.Array) -> pa.Array:
     return pc.replace_with_mask(has_at, has_at, pc.match_substring_regex(texts.filter(has_at), _EMAIL_INSIDE))
 
 
+def has_halves(text: str) -> bool:
+    """Whether the text holds halves of characters, as JSON may, which nothing can write."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def contains_any(texts: pa.Array, characters: str) -> pa.Array:
     """Whether each text contains one of these ASCII characters; false for null."""
     _, _, held = texts.buffers()
@@ -93,7 +98,7 @@ def replace_where(mask: pa.Array, texts: pa.Array, function: Callable[[pa.Array]
     return pc.replace_with_mask(texts, mask, function(texts.filter(mask)))
 
 
-def map_distinct(texts: pa.Array, function: Callable[[Any], str]) -> pa.Array:
+def map_distinct(texts: pa.Array, function: Callable[[Any], str | None]) -> pa.Array:
     """What ``function`` gives for each distinct text, or bytes, in their places: for the rare ones beyond kernels."""
     encoded = texts.dictionary_encode()
     return pa.array([function(text) for text in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)

@@ -14,6 +14,7 @@ from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse.dialects import Backticks, SqlType
 from xcapi_dagster.warehouse.drivers import VARIABLE, all_of, driver, parameters, parsed
 from xcapi_dagster.warehouse.query import (
+    JSON,
     NAME,
     TIME_COLUMNS,
     Column,
@@ -145,7 +146,7 @@ def _column(name: str, type_: str, mode: str) -> Column:
     if name.lower() in TIME_COLUMNS and (is_repeated or type_ != "STRING"):
         raise not_a_time(name.lower(), type_, "TIMESTAMP_SECONDS({name})")
     if is_repeated or type_ in _NESTED:
-        return Column(name, sa.func.to_json_string(found), pa.string())
+        return Column(name, sa.func.to_json_string(found), JSON)
     if type_ in _EXACT:
         return Column(name, found, _EXACT[type_])
     return Column(name, sa.cast(found, _STRING), pa.string())

@@ -15,6 +15,7 @@ from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse.dialects import Backticks, SqlType
 from xcapi_dagster.warehouse.drivers import VARIABLE, driver, parameters, parsed
 from xcapi_dagster.warehouse.query import (
+    JSON,
     NAME,
     TIME_COLUMNS,
     Column,
@@ -135,7 +136,7 @@ def _column(name: str, type_: str) -> Column:
     if kind in _EXACT:
         return Column(name, found, _EXACT[kind])
     if kind in _NESTED:
-        return Column(name, sa.func.to_json(found), pa.string())
+        return Column(name, sa.func.to_json(found), JSON)
     return Column(name, sa.cast(found, _STRING), pa.string())  # above all decimals, whose digits are not described
 
 

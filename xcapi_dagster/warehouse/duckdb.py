@@ -16,6 +16,7 @@ from duckdb.sqltypes import DuckDBPyType
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse.dialects import Standard
 from xcapi_dagster.warehouse.query import (
+    JSON,
     TIME_COLUMNS,
     Column,
     Expression,
@@ -54,6 +55,8 @@ _ELSEWHERE = re.compile(r"/*[A-Za-z][A-Za-z0-9+.-]+:")
 
 _INTEGERS = {"tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger", "ubigint"}
 _EXACT = {*_INTEGERS, "float", "double", "decimal", "boolean", "varchar", "blob"}
+_NESTED = {"list", "array", "struct", "map", "union"}
+_TEXT_BYTES = 100_000  # longer texts are too long for any column
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +169,20 @@ def _column(name: str, type_: DuckDBPyType, arrow_type: pa.DataType) -> Column:
         if is_text and kind != "varchar":  # a UUID or an enumeration would pass for text that may be a time
             raise not_a_time(name.lower(), kind.upper())
         return Column(name, found, arrow_type)
-    if type_.id in _EXACT or _is_list_of_exact_structs(type_):
+    if str(type_) == "JSON":
+        return Column(name, sa.cast(found, sa.String), JSON)
+    if type_.id in _NESTED and not _is_list_of_exact_structs(type_):
+        return Column(name, sa.cast(sa.func.to_json(found), sa.String), JSON)
+    if type_.id == "varchar":
+        return Column(name, _without_end(found), arrow_type)
+    if type_.id in _EXACT or type_.id in _NESTED:
         return Column(name, found, arrow_type)
-    if name.lower() == "items":
-        return Column(name, sa.cast(sa.func.to_json(found), sa.String), pa.string())
     return Column(name, sa.cast(found, sa.String), pa.string())  # also hugeint, which may not fit Arrow's decimals
+
+
+def _without_end(text: Expression) -> Expression:
+    """The text, but of one that is too long only so much that it still is: two thousand rows of it may be gigabytes."""
+    return sa.case((sa.func.strlen(text) > _TEXT_BYTES, sa.func.left(text, _TEXT_BYTES + 1)), else_=text)
 
 
 def _is_list_of_exact_structs(type_: DuckDBPyType) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse.drivers import driver
 from xcapi_dagster.warehouse.query import (
+    JSON,
     NUMBER_COLUMNS,
     TIME_COLUMNS,
     Column,
@@ -151,8 +152,10 @@ def _column(name: str, type_: pa.DataType) -> Column:
         return Column(name, found, type_)
     if pa.types.is_int64(type_):  # bigint, but also money, which would become a number of cents
         return Column(name, sa.cast(sa.cast(found, sa.Numeric), sa.Text), pa.string())
+    if isinstance(type_, pa.JsonType):
+        return Column(name, sa.cast(found, sa.Text), JSON)
     if pa.types.is_nested(type_):
-        return Column(name, sa.cast(sa.func.to_json(found), sa.Text), pa.string())
+        return Column(name, sa.cast(sa.func.to_json(found), sa.Text), JSON)
     if _is_numeric(type_) and name.lower() not in NUMBER_COLUMNS:  # an id of 5.00 is 5
         return Column(name, sa.cast(sa.func.trim_scale(found), sa.Text), pa.string())
     # also char(n), enum and citext, which lose their padding and their own comparisons

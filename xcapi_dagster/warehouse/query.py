@@ -44,6 +44,9 @@ TIME_COLUMNS: Final = ("ordered_at", "updated_at")
 # Those that are amounts; all others but the items are texts.
 NUMBER_COLUMNS: Final = ("value", "quantity")
 
+# Of columns that hold JSON, and of those that are read as JSON because they hold several values.
+JSON: Final = pa.json_()
+
 NAME: Final = r"[A-Za-z_][A-Za-z0-9_$]{0,127}"
 
 _LAST_SEMICOLON = re.compile(r";(?=(?:\s|;|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*\Z)", re.DOTALL)

@@ -13,6 +13,7 @@ from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse.dialects import SqlType, Standard
 from xcapi_dagster.warehouse.drivers import VARIABLE, all_of, driver, parameters, parsed
 from xcapi_dagster.warehouse.query import (
+    JSON,
     NAME,
     TIME_COLUMNS,
     Column,
@@ -138,7 +139,7 @@ def _column(name: str, code: int, precision: int | None, scale: int | None) -> C
     if code in _EXACT and (is_time or code != _DAY):
         return Column(name, found, _EXACT[code])
     if code in _SEMI_STRUCTURED:
-        return Column(name, sa.func.to_json(found), pa.string())
+        return Column(name, sa.func.to_json(found), JSON)
     # as text a number is exact, whatever the connector makes of numbers
     is_number = code == _FIXED and precision is not None and scale is not None
     return Column(name, sa.func.to_varchar(found), pa.decimal128(precision, scale) if is_number else pa.string())

@@ -16,7 +16,17 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.pool import NullPool
 
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
-from xcapi_dagster.warehouse.query import TIME_COLUMNS, Column, Expression, Naming, Query, Relation, select, select_all
+from xcapi_dagster.warehouse.query import (
+    JSON,
+    TIME_COLUMNS,
+    Column,
+    Expression,
+    Naming,
+    Query,
+    Relation,
+    select,
+    select_all,
+)
 from xcapi_dagster.warehouse.values import decoded, to_arrow
 from xcapi_dagster.warehouse.window import not_a_time
 
@@ -38,7 +48,9 @@ _SESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "mariadb": _MYSQL_SESSION,
     "sqlite": ("PRAGMA query_only = ON",),
 }
-_MYSQL_TIMESTAMP: Final = 7  # https://dev.mysql.com/doc/dev/mysql-server/latest/field__types_8h.html
+# https://dev.mysql.com/doc/dev/mysql-server/latest/field__types_8h.html
+_MYSQL_TIMESTAMP: Final = 7
+_MYSQL_JSON: Final = 245
 _CASTS: Final[Mapping[str, str]] = {
     "sqlite": "datetime({name}, 'unixepoch')",
     "mysql": "from_unixtime({name})",
@@ -177,9 +189,10 @@ class SqlAlchemySession:
         return [(re.sub(r":\d+$", "", name), code) for name, code in described]
 
     def _type(self, name: str, code: Any) -> pa.DataType:
+        is_mysql = self.dialect in ("mysql", "mariadb")
         if name.lower() not in TIME_COLUMNS:
-            return pa.string()
-        if code == _MYSQL_TIMESTAMP and self.dialect in ("mysql", "mariadb"):
+            return JSON if is_mysql and code == _MYSQL_JSON else pa.string()
+        if is_mysql and code == _MYSQL_TIMESTAMP:
             return pa.timestamp("us", "UTC")
         found: Expression = sa.column(name)
         query = select({name: found}, self.orders, found.is_not(None)).limit(1)

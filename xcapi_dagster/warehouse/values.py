@@ -26,12 +26,14 @@ _DIGITS: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 def to_arrow(values: Sequence[Any], field: pa.Field) -> pa.Array:
     """The values of a column in the type of ``field``; what cannot be text or time becomes what no rule accepts."""
+    if isinstance(field.type, pa.JsonType):
+        return to_arrow(values, field.with_type(pa.string())).cast(field.type)
     if pa.types.is_temporal(field.type):
         return pa.array([_time(value, field.type) for value in values], field.type)
     try:
         return pa.array(values, field.type)
     except (pa.ArrowException, UnicodeEncodeError):  # not all of them are text, or not such as can be written
-        to_text = _amount if field.name in NUMBER_COLUMNS else _text
+        to_text = _amount if field.name in NUMBER_COLUMNS else _item_text if field.name == "items" else _text
         return pa.array([to_text(value) for value in values], field.type)
 
 
@@ -45,6 +47,10 @@ def decoded(data: bytes) -> str:
 
 def _text(value: Any) -> str | None:
     return None if value is None else _WRITERS.get(type(value), str)(value)
+
+
+def _item_text(value: Any) -> str | None:
+    return _of_items(value) if isinstance(value, (list, tuple, dict)) else _text(value)
 
 
 def _amount(value: Any) -> str | None:
@@ -90,7 +96,7 @@ _WRITERS: Final[Mapping[type, Callable[[Any], str | None]]] = {
     float: _of_float,
     Decimal: _of_decimal,
     **dict.fromkeys((bytes, bytearray, memoryview), _of_bytes),
-    **dict.fromkeys((list, tuple, dict), _of_items),
+    **dict.fromkeys((list, tuple, dict), lambda _: UNREADABLE),
 }
 
 
