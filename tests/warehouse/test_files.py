@@ -132,7 +132,6 @@ def test_a_line_that_is_not_like_the_first_is_no_short_read(folder: Path, write:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("a.csv", "", "is empty: a CSV file begins with the names of its columns"),
         ("a.csv", HEADER + "1,2026-10-20,\xff", "is not whole CSV in UTF-8"),
         ("a.csv", "order_id,ordered_at,Order_ID\n1,2026-10-20,2\n", "names a column twice in its first line"),
         ("a.parquet", "no Parquet at all", "is not a whole Parquet file"),
@@ -148,6 +147,31 @@ def test_a_file_that_is_none_is_named(folder: Path, write: Write, name: str, con
 
     assert str(caught.value) == f"XCAPI_WAREHOUSE_URL: {path} {told}"
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [("", "empty"), ("\norder_id\n1\n", "empty"), ("order_id" * 50_000 + "\n1\n", "too long")]
+)
+def test_a_first_line_without_names_is_told_of(folder: Path, write: Write, content: str, told: str) -> None:
+    """It is what says how to read the others."""
+    path = write("a.csv", content)
+    with pytest.raises(
+        ConfigurationError, match=f"the first line of {path} is {told}: a CSV file begins with the names"
+    ):
+        open_warehouse(f"csv://{folder}", "orders", "UTC").describe()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_names_are_no_patterns(folder: Path, write: Write, kind: str) -> None:
+    """A file is read once, and no other in its place, whatever its name would match."""
+    names = ["a1", "a[1]", "b*", "b2", "c?", "d{1,2}", "e[!a]", "f\\g"]
+    for name in names:
+        if kind == "csv":
+            write(f"{name}.csv", f"{HEADER}{name.replace(',', ';')},2026-10-20,\n")
+        else:
+            parquet(folder / f"{name}.parquet", name.replace(",", ";"))
+    assert sorted(ids(f"{kind}://{folder}")) == sorted(name.replace(",", ";") for name in names)
+    assert ids(f"{kind}://{folder}/a[1].{kind}") == ["a[1]"]
 
 
 def test_a_file_that_was_cut_is_no_short_read(folder: Path) -> None:

@@ -4,6 +4,7 @@ CSV is taken strictly, by RFC 4180, and all of it as text: whatever guesses type
 """
 
 import csv
+import glob
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _ENDINGS: Final[dict[Format, tuple[str, ...]]] = {
 }
 _SEPARATORS: Final = ",;\t|"
 _WILD: Final = frozenset("*[")
+_LONGEST_HEADER: Final = 100_000  # characters
 
 # A file that lacks a column has nulls in it; `country=DE` in a path is a column, of text.
 _PARQUET: Final = "SELECT * FROM read_parquet(?, union_by_name = true, hive_types_autocast = false)"
@@ -124,7 +126,7 @@ def _format(name: str) -> Format | None:
 def _view(connection: duckdb.DuckDBPyConnection, files: Sequence[str], format_: Format) -> None:
     """Make the table `orders`; files of different columns have those of all of them."""
     if format_ == "parquet":
-        connection.sql(_PARQUET, params=[files]).create_view("orders")
+        connection.sql(_PARQUET, params=[_exactly(files)]).create_view("orders")
         return
     parameters: list[Any] = []
     for alike in _by_header(connection, files):
@@ -137,16 +139,25 @@ def _by_header(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> I
     """For each header that files have: those files, the columns that it names, and what separates them."""
     headers: dict[str, list[str]] = {}
     for file in files:
-        lines = connection.sql(_FIRST_LINE, params=[[file]]).fetchall()
-        if not lines:
-            raise ConfigurationError(f"{_VARIABLE}: {file} is empty: a CSV file begins with the names of its columns")
-        headers.setdefault(lines[0][0], []).append(file)
+        lines = connection.sql(_FIRST_LINE, params=[_exactly([file])]).fetchall()
+        header = (lines[0][0] or "") if lines else ""
+        if not header or len(header) > _LONGEST_HEADER:
+            raise ConfigurationError(
+                f"{_VARIABLE}: the first line of {file} is {'too long' if header else 'empty'}: a CSV file begins with "
+                "the names of its columns"
+            )
+        headers.setdefault(header, []).append(file)
     for header, alike in headers.items():
         separator = max(_SEPARATORS, key=header.count)
         names = next(csv.reader([header], delimiter=separator))
         if len({name.lower() for name in names}) < len(names):
             raise ConfigurationError(f"{_VARIABLE}: {alike[0]} names a column twice in its first line")
-        yield [alike, dict.fromkeys(names, "VARCHAR"), separator]
+        yield [_exactly(alike), dict.fromkeys(names, "VARCHAR"), separator]
+
+
+def _exactly(files: Sequence[str]) -> list[str]:
+    """The files' names, in which DuckDB would otherwise find patterns."""
+    return [glob.escape(file) for file in files]
 
 
 def _unreadable(files: Sequence[str], format_: Format, error: Exception) -> ConfigurationError:
