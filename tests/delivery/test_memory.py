@@ -139,3 +139,12 @@ def test_what_another_run_did_is_news(tmp_path: Path) -> None:
         left = one.claim("p", keys, fingerprints, known.heard, parent=None, share=1.0, moment=known.moment)
         assert isinstance(left, Claim)
         assert left.kept.tolist() == [2]
+
+
+def test_a_key_that_a_file_holds_twice_is_sent_once() -> None:
+    """As when somebody has edited it: the first of each counts, of keys with a common half each."""
+    memory, keys = Memory("scope"), keys_of([3, 2, 3, 0, 2, 2, 1])
+    moment = memory.look_up(keys).moment
+    nothing = np.zeros(len(keys), np.uint32)
+    assert memory.unchanged(keys, nothing, moment).tolist() == [0, 1, 3, 6]
+    assert memory.unchanged(keys, nothing, LONG_AGO).tolist() == [0, 1, 3, 6]

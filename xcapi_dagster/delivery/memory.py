@@ -158,15 +158,18 @@ class Memory:
             return self._news.concern(keys, since)
 
     def unchanged(self, keys: Keys, known: NDArray[np.uint32], moment: int) -> NDArray[np.intp]:
-        """Which of these conversions may still be sent by what was ``known`` of them at that ``moment``.
+        """Which of these conversions may still be sent by what was ``known`` of them at that ``moment``, each once.
 
         Of the others something was heard since. A request that was given up for unknown may have been answered after
         all: it is the same, and tells something else.
         """
+        first = _first_of_each(keys)
         if not self.has_news(keys, moment):
-            return np.arange(len(keys))
+            return first
         now = self.look_up(keys)
-        return np.flatnonzero((now.heard == known) & ~self.are(now.requests, "accepted", "held", "forgotten"))
+        may_be_sent = (now.heard == known) & ~self.are(now.requests, "accepted", "held", "forgotten")
+        kept: NDArray[np.intp] = first[may_be_sent[first]]
+        return kept
 
     def look_up(self, keys: Keys) -> Known:
         """What is known of these conversions."""
@@ -256,6 +259,14 @@ class Memory:
         counts[others] = np.where(is_as_good, before <= requests[others], is_accepted[others])
         self._index.add(keys[counts], fingerprints[counts], requests[counts])
         self._latest_indexed = max(self._latest_indexed, int(requests.max(initial=0)))
+
+
+def _first_of_each(keys: Keys) -> NDArray[np.intp]:
+    """Where each key is for the first time: a file that somebody has edited may hold one twice."""
+    in_order = np.sort(keys["high"].astype(np.uint64))
+    if (in_order[1:] != in_order[:-1]).all():
+        return np.arange(len(keys))
+    return np.sort(np.unique(keys, return_index=True)[1])
 
 
 def _index_of(flying: Mapping[int, Keys]) -> KeyIndex:
