@@ -8,7 +8,7 @@ import pytest
 from upath import UPath
 
 from xcapi_dagster.errors import XConversionsError
-from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
+from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer, writable
 
 TABLE = pa.table({"order_id": ["a", "b"]})
 
@@ -102,3 +102,34 @@ def test_object_stores_are_written_alike() -> None:
     with parquet_file(outputs.path("upload_results", "2026-11-01")) as parquet:
         assert parquet.read().equals(TABLE)
     assert len(list(UPath("memory://bucket/out/purchases/upload_results").iterdir())) == 1
+
+
+@pytest.mark.parametrize("at", [0, 1000, -200])
+def test_a_damaged_file_is_told_of(outputs: Outputs, at: int) -> None:
+    """Wherever it is not as it was written: which file, and what to do."""
+    outputs.write_table("conversions", "2026-11-01", pa.table({"order_id": [f"order {n**7}" for n in range(1000)]}))
+    path = Path(outputs.path("conversions", "2026-11-01").path)
+    content = bytearray(path.read_bytes())
+    content[at : at + 100 if at >= 0 else None] = bytes(100 if at >= 0 else -at)
+    path.write_bytes(content)
+
+    def read() -> None:
+        with parquet_file(UPath(path)) as parquet:
+            parquet.read_row_group(0)
+            parquet.read()
+
+    with pytest.raises(XConversionsError) as raised:
+        read()
+    assert str(raised.value) == f"{path} is damaged: sync that partition again"
+
+
+def test_a_full_disk_does_not_hide_what_went_wrong() -> None:
+    """What is thrown away cannot be written either."""
+
+    def write() -> None:
+        with writable(Path("/dev/full")) as file:
+            file.write(b"something")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write()

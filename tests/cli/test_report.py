@@ -96,14 +96,14 @@ def test_a_range_without_reports_says_where_some_are(home: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("content", [None, b"PAR1, or not"])
-def test_a_damaged_file_is_named(home: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(("content", "told"), [(None, "missing"), (b"PAR1, or not", "damaged")])
+def test_a_damaged_file_is_named(home: Path, content: bytes | None, told: str) -> None:
     """The Parquet of one day is gone, or is none: one line that says which, exit status 1."""
     path = home / "output" / "purchases" / "rejection_report" / "2026-10-21.parquet"
     path.unlink() if content is None else path.write_bytes(content)
     done = xcapi(home)
     assert done.exit_code == 1
-    assert done.output == f"xcapi: {path} is missing or damaged: sync that partition again\n"
+    assert done.output == f"xcapi: {path} is {told}: sync that partition again\n"
 
 
 def test_open_starts_a_browser(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pyarrow as pa
 from rich.table import Table
 from upath import UPath
 
@@ -75,9 +74,9 @@ def _build(
     for summary in summaries:
         try:
             write_page(summary, history, outputs)
-        except (OSError, pa.ArrowException):
+        except FileNotFoundError:
             path = outputs.path("rejection_report", summary.partition)
-            raise XConversionsError(f"{path} is missing or damaged: sync that partition again") from None
+            raise XConversionsError(f"{path} is missing: sync that partition again") from None
     write_overview(outputs)
     return write_range(first, last, history, outputs) if first and last else outputs.overview
 

@@ -1,26 +1,20 @@
 """What the files of a partition hold about one order, without reading all of them."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from xcapi_dagster.errors import XConversionsError
 from xcapi_dagster.outputs import FileKind, Outputs, parquet_file
 
 
 def rows_of(outputs: Outputs, kind: FileKind, partition: str, order_id: str) -> list[dict[str, Any]]:
-    """The rows about the order in a file; none where there is no such file any more. XConversionsError when damaged."""
-    path = outputs.path(kind, partition)
-    try:
-        with parquet_file(path) as parquet:
-            return [row for group in _groups(parquet, order_id) for row in _of_order(parquet, group, order_id)]
-    except FileNotFoundError:
-        return []
-    except pa.ArrowException:
-        raise XConversionsError(f"{path} is damaged: sync that partition again") from None
+    """The rows about the order in a file; none where there is no such file any more."""
+    with suppress(FileNotFoundError), parquet_file(outputs.path(kind, partition)) as parquet:
+        return [row for group in _groups(parquet, order_id) for row in _of_order(parquet, group, order_id)]
+    return []
 
 
 def _groups(parquet: pq.ParquetFile, order_id: str) -> Iterator[int]:
