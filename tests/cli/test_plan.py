@@ -95,6 +95,24 @@ def test_what_is_planned_is_what_happens(xcapi: Xcapi, sandbox: Sandbox, tmp_pat
 
 
 @pytest.mark.slow
+def test_what_was_sent_and_must_not_be_any_more_is_foreseen(xcapi: Xcapi, tmp_path: Path) -> None:
+    """Orders that X has are changed, whether they are now without consent or invalid; why is said of all."""
+    day = ("--partition", "2026-11-01")
+    xcapi("sync", *day, "--json")
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute("UPDATE orders SET consent = false WHERE order_id IN ('order-10', 'order-11')")
+        connection.execute("UPDATE orders SET value = -1 WHERE order_id = 'order-12'")
+    (dry,) = told(xcapi("sync", *day, "--dry-run", "--json"))
+    said = xcapi("sync", *day, "--dry-run")
+    (synced,) = told(xcapi("sync", *day, "--json"))
+    assert dry["changed"] == synced["changed"] == 3
+    assert [dry[name] for name in COUNTS] == [synced[name] for name in COUNTS]
+    assert dry["reasons"]["consent_denied"] == dry["suppressed"] + 2
+    assert f"consent_denied {dry['reasons']['consent_denied']}" in said
+    assert "negative_value 1." in said
+
+
+@pytest.mark.slow
 def test_the_first_payload_shows_no_identifier(xcapi: Xcapi) -> None:
     """None of its characters, for a short one is known by them; the rest of the conversion as it would be sent."""
     (dry,) = told(xcapi("sync", "--partition", "2026-11-01", "--dry-run", "--json"))

@@ -1,6 +1,7 @@
 """What runs would do, for people or for programs: the dry run and the plan."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.forecast import Forecast, Terms, forecast, seconds_at
 from xcapi_dagster.settings import Settings
 
-_NOT_COUNTS = ("partition", "first_conversion")
+_NOT_COUNTS = ("partition", "first_conversion", "reasons")
 
 
 def forecasts(
@@ -39,6 +40,12 @@ def tell_dry_run(found: Sequence[Forecast], settings: Settings, *, as_json: bool
             click.echo(json.dumps(each.as_dict() | {"seconds": seconds}))
         return
     print_table(found, "What a run would do")
+    reasons = sum((Counter(each.reasons) for each in found), Counter[str]())
+    if reasons:
+        told = ", ".join(f"{code} {count:,}" for code, count in reasons.most_common())
+        click.echo(
+            f"Why orders would not be sent: {told}. See docs/reasons.md, or `xcapi explain-error` with the code."
+        )
     total = total_of(found)
     click.echo(
         f"{total['would_send']:,} conversions in {total['requests']:,} requests: {duration(limits, total)} at "

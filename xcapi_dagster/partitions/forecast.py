@@ -3,12 +3,15 @@
 import json
 import tempfile
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from upath import UPath
 
@@ -22,8 +25,10 @@ from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.delivery.view import LedgerView
 from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.partitions import Partition
-from xcapi_dagster.partitions.chunks import chunks, keys_of
+from xcapi_dagster.partitions.chunks import chunks, keys_of, row_groups
 from xcapi_dagster.partitions.prepare import prepare_partition
+from xcapi_dagster.partitions.upload import sent_before
+from xcapi_dagster.reports.summary import order_states
 from xcapi_dagster.warehouse import Warehouse
 
 _COUNTS = {
@@ -43,10 +48,10 @@ _COUNTS = {
 class Forecast:
     """What would become of a partition's orders now; each is in exactly one count.
 
-    ``requests`` are those for ``would_send`` if X refuses none. Of these conversions, ``past_deduplication`` are so old
-    that X would not see that the pixel told of them too, and ``past_click_window`` older than the event tag's click
-    window, None where that is not known. ``first_conversion`` is the first that would be sent, but "…" for each
-    identifier, None when none would be.
+    ``reasons`` says by code of how many why they are not to be sent as they are. ``requests`` are those for
+    ``would_send`` if X refuses none. Of these conversions, ``past_deduplication`` are so old that X would not see that
+    the pixel told of them too, and ``past_click_window`` older than the event tag's click window, None where that is
+    not known. ``first_conversion`` is the first that would be sent, but "…" for each identifier, None when none would.
     """
 
     partition: str
@@ -62,6 +67,7 @@ class Forecast:
     too_late: int = 0
     changed: int = 0
     pending: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
     requests: int = 0
     past_deduplication: int = 0
     past_click_window: int | None = None
@@ -90,8 +96,12 @@ def forecast(partition: Partition, warehouse: Warehouse, rules: Rules, terms: Te
         tally = _Tally(terms)
         for chunk in chunks(outputs.path("conversions", partition.key), partial(keys_of, terms.ledger)):
             tally.add(chunk)
+        for rejections in row_groups(outputs.path("invalid", partition.key)):
+            tally.add_unsent(rejections)
     tally.counts.update({name: getattr(prepared, name) for name in ("read", "invalid", "suppressed", "duplicate")})
-    return Forecast(partition=partition.key, first_conversion=tally.first, **tally.counts)
+    tally.counts.update(tally.not_anew)
+    reasons = dict(tally.reasons.most_common())
+    return Forecast(partition=partition.key, reasons=reasons, first_conversion=tally.first, **tally.counts)
 
 
 def seconds_at(limits: Limits, conversions: int, requests: int) -> float:
@@ -107,6 +117,8 @@ class _Tally:
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self.counts = Counter[str]({"past_click_window": 0} if terms.click_window else {})
+        self.not_anew = Counter[str]()
+        self.reasons = Counter[str]()
         self.first: dict[str, Any] | None = None
 
     def add(self, chunk: Chunk) -> None:
@@ -122,6 +134,18 @@ class _Tally:
                 for batch in batches(chunk.render(part), chunk, part, known.known.heard, size):
                     self.first = self.first or _masked(json.loads(batch.texts()[0]))
                     self.counts["requests"] += 1
+
+    def add_unsent(self, rejections: pa.Table) -> None:
+        """Count why orders would not be sent; what X has of them already has changed since, or waits for somebody."""
+        orders = order_states(rejections)
+        sent, _, standing = sent_before(orders, self._terms.ledger)
+        for state, each in zip(sent["state"].to_pylist(), standing.tolist(), strict=True):
+            self.not_anew.update({state: -1, _COUNTS[Standing(each)]: 1})
+        rows = orders.filter(pc.is_in(orders["state"], pa.array(["invalid", "suppressed"])))["row"]
+        told = rejections.filter(
+            pc.and_(pc.is_in(rejections["row"], rows), pc.not_equal(rejections["severity"], "degraded"))
+        )
+        self.reasons.update(told["reason_code"].to_pylist())
 
     def _add_ages(self, seconds: NDArray[np.float64]) -> None:
         self.counts["past_deduplication"] += int((seconds > DEDUPLICATION_HOURS * 3600).sum())

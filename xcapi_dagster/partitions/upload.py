@@ -24,6 +24,7 @@ from xcapi_dagster.delivery.keys import Keys
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, Standing, Standings, standings
+from xcapi_dagster.delivery.view import LedgerView
 from xcapi_dagster.errors import LedgerError, XConversionsError
 from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
 from xcapi_dagster.partitions.changes import Changes, drop_aside
@@ -171,7 +172,7 @@ def _unsent(rejections: pa.Table, ledger: Ledger) -> _Part:
     orders, report = order_states(rejections), validation_rejections(rejections)
     about = rejections["row"].to_numpy()
     results = UPLOAD_RESULTS.empty_table()
-    sent, keys, standing = _sent_before(orders, ledger)
+    sent, keys, standing = sent_before(orders, ledger)
     if len(sent):
         rows, is_changed = sent["row"].to_numpy(), standing == Standing.CHANGED
         told = outcomes(ledger.memory, keys, Standings(standing, ledger.memory.look_up(keys)), ledger.run_id)
@@ -188,7 +189,7 @@ def _unsent(rejections: pa.Table, ledger: Ledger) -> _Part:
     return _Part(results, report, about, orders, counted)
 
 
-def _sent_before(orders: pa.Table, ledger: Ledger) -> tuple[pa.Table, Keys, NDArray[np.uint8]]:
+def sent_before(orders: pa.Table, ledger: Ledger | LedgerView) -> tuple[pa.Table, Keys, NDArray[np.uint8]]:
     """Those orders that X has or may have, their keys, and how they stand: without its ids none can have been sent."""
     has_key = pc.and_(orders["event_id"].is_valid(), orders["conversion_id"].is_valid())
     unsent = orders.filter(pc.and_(has_key, pc.is_in(orders["state"], pa.array(["invalid", "suppressed"]))))
