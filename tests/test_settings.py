@@ -126,6 +126,8 @@ def test_oauth_alone_signs() -> None:
         ("XCAPI_EVENTS_PER_15_MIN", "50000001"),
         ("XCAPI_REQUESTS_PER_MIN", "many"),
         ("XCAPI_SENDERS", "33"),
+        ("XCAPI_KEEP_CONVERSIONS_DAYS", "36501"),
+        ("XCAPI_KEEP_REPORTS_DAYS", "999999999999"),
         ("X_ADS_API_VERSION", "twelve"),
         ("X_ADS_API_VERSION", "\u0661\u0662"),
         ("X_ADS_PIXEL_TOKEN", f"{CANARY}\u00f1"),

@@ -66,6 +66,7 @@ VARIABLES: Mapping[str, str] = {
     "pixel_token": "X_ADS_PIXEL_TOKEN",
 }
 _ALIKE = 0.85  # of the letters: a typing error
+_MOST_DAYS = 36_500  # a century; times that lie further back cannot be told
 SECRETS = frozenset({*OAUTH_FIELDS, "pixel_token"})
 
 FIRST_DAY = date(2026, 10, 20)  # of sample_data, and of the partitions unless a start date is set
@@ -122,9 +123,13 @@ class Settings(AccountSettings):
     unknown_consent: Literal["suppress", "send"] | None = None
     allow_ip_user_agent_only: Flag = True
     send_event_source_url: Flag = False
-    keep_conversions_days: int = Field(default=7, ge=1, description="Of files with hashed identifiers.")
-    keep_reports_days: int | None = Field(default=None, ge=1, description="Of results and reports; None: for ever.")
-    keep_details_days: int | None = Field(default=None, ge=1, description="Of X's words in the ledger; None: for ever.")
+    keep_conversions_days: int = Field(default=7, ge=1, le=_MOST_DAYS, description="Of files with hashed identifiers.")
+    keep_reports_days: int | None = Field(
+        default=None, ge=1, le=_MOST_DAYS, description="Of results and reports; None: for ever."
+    )
+    keep_details_days: int | None = Field(
+        default=None, ge=1, le=_MOST_DAYS, description="Of X's words in the ledger; None: for ever."
+    )
     events_per_15_min: int = Field(default=contract.EVENTS_PER_WINDOW, ge=1, le=contract.EVENTS_PER_WINDOW_MAX)
     requests_per_min: int = Field(default=contract.REQUESTS_PER_MINUTE, ge=1, le=contract.REQUESTS_PER_MINUTE_MAX)
     senders: int = Field(default=4, ge=1, le=32)

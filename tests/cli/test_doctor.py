@@ -175,6 +175,14 @@ def test_orders_that_will_not_arrive_are_a_warning(
     assert unlike_ok(findings) == {warned: "warning"}
 
 
+def test_orders_without_any_time_that_can_be_read_are_broken(doctor: Doctor, tmp_path: Path) -> None:
+    """As when all times are text in a form of somebody's own."""
+    shop(tmp_path, GOOD.replace("now() - INTERVAL 1 HOUR - n * INTERVAL 1 MINUTE", "'20.11.2026 10:00'"))
+    findings = doctor(2)
+    assert "10 have no ordered_at that can be read" in findings["orders"]["message"]
+    assert unlike_ok(findings)["orders"] == "broken"
+
+
 def world_with(**app: bool) -> World:
     return replace(WORLD, applications=tuple(replace(each, **app) for each in WORLD.applications))
 

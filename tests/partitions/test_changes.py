@@ -1,10 +1,12 @@
 """Changed orders are reported with the names of what changed, as far as files tell; values are nobody's business."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.partitions.conftest import SandboxedShop
+from tests.shop import NOON
 from xcapi_dagster.partitions.upload import write_results
 
 NOT_KNOWN = "which columns changed is not known: what was sent is not kept any more"
@@ -97,6 +99,20 @@ def test_without_the_file_the_words_say_so(shop: SandboxedShop) -> None:
     shop.put("b", value="3.00")
     shop.sync()
     assert told(shop) == {"a": (None, NOT_KNOWN), "b": ("value", None)}
+
+
+def test_another_partition_that_sent_it_is_named(shop: SandboxedShop) -> None:
+    """An order that has moved to another day, and one that has another one's conversion id."""
+    shop.put("a")
+    shop.put("b")
+    shop.sync()
+    shop.key, earlier = "2026-11-19", NOON - timedelta(days=1)
+    shop.put("a", ordered_at=earlier)
+    shop.put("c", ordered_at=earlier, conversion_id="b")
+    shop.sync()
+    words = "it was sent as of 2026-11-20: the order has moved from there, or another one has its conversion id"
+    assert told(shop) == {"a": (None, words), "c": (None, words)}
+    assert sorted(shop.sent) == ["a", "b"]
 
 
 def test_results_written_anew_say_the_same(shop: SandboxedShop) -> None:

@@ -42,8 +42,9 @@ def explain(order_id: str, instance: ChosenInstance, *, as_json: bool) -> None:
         click.echo(f"It was forgotten on {at(tombstone.settled_at)} by {plain(tombstone.decided_by)}.")
     else:
         click.echo(
-            f"{plain(order_id)[:_LONGEST]} was in no partition that was synced: `xcapi sync` the day of the order; if "
-            "that was done, look whether the query gives it, under this id"
+            f"No file tells of {plain(order_id)[:_LONGEST]}: `xcapi sync` the day of the order; if that was done, look "
+            "whether the query gives it, under this id. If it was sent with a conversion_id of its own and is in no "
+            "query any more, ask for that: the ledger knows no other id"
         )
     sys.exit(0 if found else 1)
 

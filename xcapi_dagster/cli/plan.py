@@ -116,7 +116,7 @@ def _facts(total: Mapping[str, int], times: Mapping[str, float], days: int | Non
         took = "at once" if not seconds else f"at least {timedelta(seconds=round(seconds))}"
         facts.append((name, f"{took}, {windows:,} {'window' if windows == 1 else 'windows'} of 15 minutes"))
     if total["past_deduplication"]:
-        older = f"{total['past_deduplication']:,} are older than 48 hours: X cannot tell them from the pixel's"
+        older = f"{total['past_deduplication']:,} are older than 48 hours: X could not tell them from a pixel's copies"
         facts.append(("deduplication", older))
     if days is None:
         facts.append(("click window", "not known: give --click-window, or sign in with `xcapi auth login`"))

@@ -20,7 +20,7 @@ from xcapi_dagster.conversions.schema import PAIRED_IDENTIFIERS, PRIMARY_IDENTIF
 from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.engines import check_ledger_url, is_there
 from xcapi_dagster.delivery.safeguards import admit, admit_none
-from xcapi_dagster.doctor.finding import Finding, guarded, not_checked
+from xcapi_dagster.doctor.finding import Finding, Status, guarded, not_checked
 from xcapi_dagster.machines import check_ledger_is_shared, dagster_home
 from xcapi_dagster.outputs import check_folder, check_output_url
 from xcapi_dagster.reports.identifiers import IDENTIFIERS, STRONG_IDENTIFIERS
@@ -30,6 +30,7 @@ from xcapi_dagster.warehouse import Warehouse
 CHECKS = ("warehouse", "columns", "time zone", "orders", "identifiers", "ledger", "run launcher", "output", "limits")
 _OF_WAREHOUSE = CHECKS[1:5]
 _SAMPLE = 5_000  # orders
+_ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 _FEW_IDENTIFIED = 0.5  # of the orders
 _MANY_UNSENT = 0.2  # of the orders, rejected or without consent: a mistake in the query rather than in single orders
 
@@ -80,7 +81,7 @@ def _columns(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
 
 
 def _kind(kind: pa.DataType) -> str:
-    return "list" if pa.types.is_nested(kind) else str(kind)
+    return "list" if pa.types.is_nested(kind) else "json" if isinstance(kind, pa.JsonType) else str(kind)
 
 
 def _time_zone(settings: Settings, schema: pa.Schema) -> Finding:
@@ -99,8 +100,9 @@ def _orders(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
     counts = [warehouse.count(yesterday, today), warehouse.count(today, datetime.now(UTC) + timedelta(days=1))]
     told = f"{counts[0]:,} yesterday, {counts[1]:,} today"
     if without_time := warehouse.count_without_time():
-        mend = "give every order a time: those without belong to no partition"
-        yield Finding("orders", "warning", f"{told}; {without_time:,} have no ordered_at", mend)
+        mend = "give every order a time, as a timestamp or as ISO 8601 text: those without belong to no partition"
+        status: Status = "warning" if any(counts) or warehouse.count(*_ALWAYS) else "broken"
+        yield Finding("orders", status, f"{told}; {without_time:,} have no ordered_at that can be read", mend)
     elif not any(counts) and not settings.demo:
         mend = "look at ordered_at, XCAPI_SOURCE_TIMEZONE and whether the warehouse gets new orders"
         yield Finding("orders", "warning", f"{told}: there is nothing to send", mend)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from xcapi_dagster.delivery.keys import Fingerprints, KeyIndex, Keys
+from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import Column, Outcomes
 from xcapi_dagster.delivery.standing import Standing, Standings, differs
 from xcapi_dagster.outputs import FileKind, Outputs, parquet_file, written
@@ -43,7 +44,7 @@ def drop_aside(partition: str, outputs: Outputs) -> None:
 class Changes:
     """The changes of one partition. Nothing is read unless some of its orders have changed."""
 
-    def __init__(self, partition: str, ledger: KeepsKeys, outputs: Outputs) -> None:
+    def __init__(self, partition: str, ledger: Ledger, outputs: Outputs) -> None:
         self._partition = partition
         self._ledger = ledger
         self._outputs = outputs
@@ -57,8 +58,16 @@ class Changes:
         names = self._names(new, keys[changed], found.known.fingerprints[changed])
         column, detail = told.column.copy(), told.detail.copy()
         column[changed] = names
-        detail[changed] = [None if each else _NOT_KNOWN for each in names]
+        senders = [self._ledger.memory.requests[each].partition for each in found.known.requests[changed].tolist()]
+        detail[changed] = [
+            None if each else self._why_unnamed(sender) for each, sender in zip(names, senders, strict=True)
+        ]
         return told._replace(column=column, detail=detail)
+
+    def _why_unnamed(self, sender: str) -> str:
+        if sender == self._partition:
+            return _NOT_KNOWN
+        return f"it was sent as of {sender}: the order has moved from there, or another one has its conversion id"
 
     def _names(self, new: pa.Table, keys: Keys, accepted: Fingerprints) -> Column:
         """What differs of each of ``new``, as "value, currency"; None where that is not known."""
