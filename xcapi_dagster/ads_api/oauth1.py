@@ -8,6 +8,7 @@ import base64
 import hmac
 import secrets
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -55,5 +56,6 @@ def _base_string(method: str, url: str, oauth: Iterable[tuple[str, str]]) -> str
     return f"{method}&{_encoded(address)}&{_encoded(parameters)}"
 
 
+@lru_cache(maxsize=64)  # names, keys and tokens are the same in every request
 def _encoded(text: str) -> str:
     return quote(text, safe="")

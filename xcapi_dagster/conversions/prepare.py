@@ -60,7 +60,7 @@ def prepare(
     older = NONE if duplicates is None else duplicates.add(_versions(hashed, normalized))
     is_older = np.zeros(len(rows), np.bool_)
     is_older[older - first_row] = True
-    unsent = hashed.filter(pa.array(verdict.is_sendable & is_older))
+    unsent = hashed.take(pa.array(np.flatnonzero(verdict.is_sendable & is_older)))
     is_sendable = pa.array(verdict.is_sendable & ~is_older)
     return Prepared(
         conversions=Conversions.prove(hashed.filter(is_sendable)),
