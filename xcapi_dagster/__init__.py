@@ -48,7 +48,7 @@ __all__ = [
 __version__ = version("xcapi-dagster")
 
 # Arrow's allocator, which reads this once, would give memory back 10 ms after its use, just before the next chunk needs
-# as much: of all CPU time 5 % went into pages that the system clears anew.
+# as much and the system has cleared it.
 os.environ.setdefault("MIMALLOC_PURGE_DELAY", "1000")  # milliseconds
 
 # public name -> its module; the errors' is `errors`

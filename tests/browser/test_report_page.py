@@ -172,7 +172,9 @@ def test_a_phone_shows_all_of_a_chart_over_time(page: Page, folder: Path) -> Non
     """Its newest column, which is the last, without scrolling."""
     page.set_viewport_size({"width": 360, "height": 800})
     page.goto(address(folder / f"{DAY}.html"))
-    for chart in page.locator("figure.scroll", has=page.locator("svg:not(:has(.horizontal))")).all():
+    charts = page.locator("figure.scroll", has=page.locator("svg:not(:has(.horizontal))")).all()
+    assert charts
+    for chart in charts:
         assert chart.evaluate("each => each.scrollWidth <= each.clientWidth"), chart.get_attribute("aria-label")
 
 

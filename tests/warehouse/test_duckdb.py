@@ -85,6 +85,8 @@ def test_long_texts_come_shortened(duckdb_shop: "Shop") -> None:
     assert read_one(duckdb_shop, "repeat('x', 100000)", "description") == "x" * 100_000
     duckdb_shop.execute("DROP TABLE orders")
     assert read_one(duckdb_shop, "repeat('x', 2000000)", "description") == "x" * 100_001
+    duckdb_shop.execute("DROP TABLE orders")
+    assert read_one(duckdb_shop, "repeat('x', 800000)", "items") == "x" * 800_000
 
 
 @pytest.mark.parametrize("unit", ["TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ"])

@@ -40,7 +40,7 @@ _ELSEWHERE_NOW = "; no file tells of it any more: its partition was synced witho
 _NEXT_OF_UNSENT = {
     "invalid": f"{_JUDGED_ANEW}: mend in the warehouse what is named first",
     "suppressed": f"{_JUDGED_ANEW}: without consent it stays unsent",
-    "duplicate": "nothing: the newer row counts, and is told of apart when it cannot be sent",
+    "duplicate": "nothing: the newer row counts; mend that one where reasons are named",
 }
 
 

@@ -57,6 +57,7 @@ _INTEGERS = {"tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint"
 _EXACT = {*_INTEGERS, "float", "double", "decimal", "boolean", "varchar", "blob"}
 _NESTED = {"list", "array", "struct", "map", "union"}
 _TEXT_BYTES = 100_000  # longer texts are too long for any column
+_ITEMS_BYTES = 800_000  # of items, with fields that are not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +175,16 @@ def _column(name: str, type_: DuckDBPyType, arrow_type: pa.DataType) -> Column:
     if type_.id in _NESTED and not _is_list_of_exact_structs(type_):
         return Column(name, sa.cast(sa.func.to_json(found), sa.String), JSON)
     if type_.id == "varchar":
-        return Column(name, _without_end(found), arrow_type)
+        most = _ITEMS_BYTES if name.lower() == "items" else _TEXT_BYTES
+        return Column(name, _without_end(found, most), arrow_type)
     if type_.id in _EXACT or type_.id in _NESTED:
         return Column(name, found, arrow_type)
     return Column(name, sa.cast(found, sa.String), pa.string())  # also hugeint, which may not fit Arrow's decimals
 
 
-def _without_end(text: Expression) -> Expression:
+def _without_end(text: Expression, most: int) -> Expression:
     """The text, but of one that is too long only so much that it still is: two thousand rows of it may be gigabytes."""
-    return sa.case((sa.func.strlen(text) > _TEXT_BYTES, sa.func.left(text, _TEXT_BYTES + 1)), else_=text)
+    return sa.case((sa.func.strlen(text) > most, sa.func.left(text, most + 1)), else_=text)
 
 
 def _is_list_of_exact_structs(type_: DuckDBPyType) -> bool:
