@@ -75,14 +75,13 @@ def of_day(orders: pa.Table, day: date) -> pa.Table:
 
 def reported(orders: pa.Table, day: date) -> Iterator[Line]:
     """What the transform reports of one partition, read in chunks so that duplicates lie in different ones."""
-    duplicates, lost, first_row = Duplicates(), list[int](), 0
+    duplicates, first_row = Duplicates(), 0
     for batch in orders.to_batches(max_chunksize=64):
-        prepared = prepare(batch, first_row, RULES)
-        lost += duplicates.add(prepared.versions).tolist()
+        prepared = prepare(batch, first_row, RULES, duplicates)
         first_row += batch.num_rows
         for line in prepared.rejections.select(["order_id", "stage", "severity", "reason_code"]).to_pylist():
             yield (line["order_id"] or "").strip(), str(day), line["stage"], line["severity"], line["reason_code"]
-    for order_id in orders["order_id"].take(pa.array([*lost, *duplicates.losers().tolist()], pa.int64())).to_pylist():
+    for order_id in orders["order_id"].take(pa.array(duplicates.losers())).to_pylist():
         yield order_id, str(day), "validate", "rejected", "duplicate_order"
 
 
