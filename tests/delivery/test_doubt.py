@@ -145,6 +145,17 @@ def test_what_another_run_accepted_meanwhile_is_not_held(ledger_url: str, open_l
     assert stand(slow, make(slow, "a")) == [Standing.ACCEPTED]
 
 
+def test_a_word_is_about_what_was_known(ledger_url: str, open_ledger: OpenLedger, make: Make) -> None:
+    """What another run has sent once more since, and heard nothing of, it does not decide."""
+    slow, quick = open_ledger(ledger_url, "slow"), open_ledger(ledger_url, "quick")
+    sent(slow, make(slow, "a"), "unknown")
+    doubtful = slow.memory.entries_of("unknown")
+    quick.refresh()
+    sent(quick, make(quick, "a"), "unknown")
+    assert slow.overrule(doubtful, "lost", by=HELD_BY, why="X never got it") == 0
+    assert stand(slow, make(slow, "a")) == [Standing.UNSURE]
+
+
 @pytest.mark.parametrize(
     ("policy", "hours", "expected"),
     [

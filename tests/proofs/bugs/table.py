@@ -427,6 +427,14 @@ BUGS = (
         "delivery/ledger.py",
         "is_still_so = (heard == doubtful.requests) & ~",
         "is_still_so = (doubtful.requests > 0) & ~",
+        ("tests/delivery/test_doubt.py::test_a_word_is_about_what_was_known",),
+    ),
+    Bug(
+        "an operator's word counts for what X has accepted meanwhile",
+        (4, 8),
+        "delivery/ledger.py",
+        'is_still_so = (heard == doubtful.requests) & ~self.memory.are(heard, "accepted")',
+        "is_still_so = doubtful.requests > 0",
         ("tests/delivery/test_doubt.py::test_what_another_run_accepted_meanwhile_is_not_held",),
     ),
 )
