@@ -23,6 +23,6 @@ def test_an_unexpected_exception_is_told_by_its_place_in_this_package(tmp_path: 
     assert place
     line = (PACKAGE / place[1]).read_text().splitlines()[int(place[2]) - 1]
     assert (place[1], line.strip()) == (
-        "outputs.py",
+        "parquet.py",
         'with path.open("rb") as file, ParquetFile(file, path) as parquet:',
     )

@@ -8,7 +8,9 @@ import pytest
 from upath import UPath
 
 from xcapi_dagster.errors import XConversionsError
-from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer, writable
+from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.parquet import parquet_file, parquet_writer
+from xcapi_dagster.writing import writable
 
 TABLE = pa.table({"order_id": ["a", "b"]})
 

@@ -10,8 +10,10 @@ import pytest
 from s3fs import S3FileSystem
 
 from xcapi_dagster.errors import ConfigurationError, XConversionsError
-from xcapi_dagster.outputs import Outputs, check_output_url, parquet_file, parquet_writer, writable
+from xcapi_dagster.outputs import Outputs, check_output_url
+from xcapi_dagster.parquet import parquet_file, parquet_writer
 from xcapi_dagster.stores import path_of
+from xcapi_dagster.writing import writable
 
 DAY = "2026-11-01"
 TABLE = pa.table({"order_id": ["a", "b"]})
@@ -20,7 +22,8 @@ WRITE_UNTIL_KILLED = """
 import sys
 import numpy as np
 import pyarrow as pa
-from xcapi_dagster.outputs import Outputs, parquet_writer
+from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.parquet import parquet_writer
 from xcapi_dagster.stores import path_of
 
 outputs = Outputs(path_of(sys.argv[1], "XCAPI_OUTPUT_URL"), "purchases")

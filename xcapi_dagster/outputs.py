@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import Literal
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from fsspec.spec import AbstractBufferedFile
 from upath import UPath
 
 from xcapi_dagster import stores
 from xcapi_dagster.errors import ConfigurationError, XConversionsError
+from xcapi_dagster.parquet import parquet_writer
+from xcapi_dagster.writing import UnwrittenError, writable, written
 
 FileKind = Literal[
     "conversions",
@@ -135,26 +135,6 @@ def _reading(path: UPath) -> Iterator[None]:
         raise XConversionsError(f"{path} cannot be read ({why}): check XCAPI_OUTPUT_URL") from None
 
 
-class UnwrittenError(OSError):
-    """That a folder or a store did not take what was to be the file at ``path``, and ``why``, in our words."""
-
-    def __init__(self, path: UPath | Path, why: str) -> None:
-        super().__init__(f"{path} cannot be written ({why})")
-        self.path = path
-        self.why = why
-
-
-@contextmanager
-def written(path: UPath | Path) -> Iterator[None]:
-    """Raise as UnwrittenError what a folder or a store answers to a block that does nothing but to write ``path``."""
-    try:
-        yield
-    except Exception as error:
-        if (why := stores.problem(error)) is None:
-            raise
-        raise UnwrittenError(path, why) from None
-
-
 @contextmanager
 def _whole(target: UPath, mode: int) -> Iterator[UPath]:
     """Tell what keeps the file from being written, and nothing else that goes wrong in the block."""
@@ -204,99 +184,6 @@ def check_folder(folder: Path, variable: str) -> None:
         raise ConfigurationError(f"{variable} names a folder that cannot be written: {existing} is in the way")
 
 
-@contextmanager
-def parquet_writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A writer of Parquet with this package's options.
-
-    Zstandard finds what repeats better than Parquet's own dictionaries do, which makes files smaller and a third faster
-    to write and to read; but user agents are long and few. Hashes it compresses twice as fast without their lengths
-    between them, numbers and times as differences. Of texts, order ids alone are looked for by what is least and
-    greatest in a row group.
-    """
-    numbers = {field.name: field.type for field in schema if not pa.types.is_string(field.type)}
-    words = [name for name, kind in numbers.items() if pa.types.is_int64(kind) or pa.types.is_timestamp(kind)]
-    hashes = [name for name in schema.names if name.startswith("hashed_")]
-    options = {
-        "compression": "zstd",
-        "compression_level": 1,
-        "use_dictionary": [name for name in schema.names if name == "user_agent"],
-        "column_encoding": dict.fromkeys(hashes, "DELTA_LENGTH_BYTE_ARRAY")
-        | dict.fromkeys(words, "DELTA_BINARY_PACKED"),
-        "write_statistics": [name for name in schema.names if name in numbers or name == "order_id"],
-    }
-    with writable(path) as file, pq.ParquetWriter(file, schema, **options) as writer:
-        yield writer
-
-
-@contextmanager
-def writable(path: UPath | Path) -> Iterator[IO[bytes]]:
-    """A file at ``path``, open for writing; on an object store there is none if the block raises.
-
-    Raises UnwrittenError when it cannot be opened, written or closed.
-    """
-    with written(path):
-        file = path.open("wb")
-    try:
-        yield cast("IO[bytes]", _Written(file, path))
-    except BaseException:
-        _throw_away(file)
-        raise
-    with written(path):
-        file.close()
-
-
-class _Written:
-    """A file that says of itself when it cannot be written."""
-
-    def __init__(self, file: IO[bytes], path: UPath | Path) -> None:
-        self._file = file
-        self._path = path
-
-    def write(self, content: bytes) -> int:
-        """Write ``content``; returns how much of it. Raises UnwrittenError."""
-        with written(self._path):
-            return self._file.write(content)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-class ParquetFile(pq.ParquetFile):  # type: ignore[misc] # it has no types
-    """The Parquet in ``file``, which is at ``path``. XConversionsError when it is not as it was written."""
-
-    def __init__(self, file: IO[bytes], path: UPath) -> None:
-        self._path = path
-        with _undamaged(path):
-            super().__init__(file)
-
-    def read_row_group(self, *of: Any, **options: Any) -> pa.Table:
-        """The rows of a group."""
-        with _undamaged(self._path):
-            return super().read_row_group(*of, **options)
-
-    def read(self, *of: Any, **options: Any) -> pa.Table:
-        """All rows."""
-        with _undamaged(self._path):
-            return super().read(*of, **options)
-
-
-@contextmanager
-def _undamaged(path: UPath) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # Arrow's own, as of what cannot be decompressed, have none
-            raise
-        raise XConversionsError(f"{path} is damaged: sync that partition again") from None
-
-
-@contextmanager
-def parquet_file(path: UPath) -> Iterator[ParquetFile]:
-    """The Parquet file at ``path``, open for reading."""
-    with path.open("rb") as file, ParquetFile(file, path) as parquet:
-        yield parquet
-
-
 def is_there(path: UPath) -> bool:
     """Whether there is a file at ``path``, which a store must have said: one that does not answer raises."""
     try:
@@ -304,13 +191,6 @@ def is_there(path: UPath) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _throw_away(file: IO[bytes] | AbstractBufferedFile) -> None:
-    with suppress(Exception):  # the disk or the store may be what failed; what counts is the error that led here
-        file.discard() if isinstance(file, AbstractBufferedFile) else file.close()
-    if isinstance(file, AbstractBufferedFile):
-        file.closed = True  # to close it would be to complete what there is
 
 
 def _remove(path: UPath) -> None:

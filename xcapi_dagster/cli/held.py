@@ -17,7 +17,8 @@ from xcapi_dagster.cli.tables import output
 from xcapi_dagster.delivery.doubt import Doubt, Resolution, doubts, resolve
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.errors import ConfigurationError
-from xcapi_dagster.outputs import Outputs, parquet_file
+from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.parquet import parquet_file
 from xcapi_dagster.settings import Settings
 
 _ORDERS_OF = ["order_id", "conversion_id", "event_id", "conversion_time", "value", "currency", "state", "request_id"]

@@ -13,7 +13,7 @@ from upath import UPath
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.tables import output
 from xcapi_dagster.errors import ConfigurationError, XConversionsError
-from xcapi_dagster.outputs import Outputs, UnwrittenError
+from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.reports.history import History
 from xcapi_dagster.reports.pages import write_overview, write_page, write_range
 from xcapi_dagster.reports.pages.formats import more_currencies
@@ -24,6 +24,7 @@ from xcapi_dagster.reports.rejections import write_csv
 from xcapi_dagster.reports.summary import Summary, merged
 from xcapi_dagster.reports.worth import Worth
 from xcapi_dagster.resources import outputs_of
+from xcapi_dagster.writing import UnwrittenError
 
 _REASONS_SHOWN = 10
 _AMOUNTS_SHOWN = 2

@@ -61,10 +61,11 @@ def prepare(
     is_older = np.zeros(len(rows), np.bool_)
     is_older[older - first_row] = True
     unsent = hashed.take(pa.array(np.flatnonzero(verdict.is_sendable & is_older)))
+    _, rejections = told_anew(older, duplicate_rejections, unsent, rejections)
     is_sendable = pa.array(verdict.is_sendable & ~is_older)
     return Prepared(
         conversions=Conversions.prove(hashed.filter(is_sendable)),
-        rejections=told_anew(older, duplicate_rejections, unsent, rejections)[1],
+        rejections=rejections,
         mistyped_domains=count_mistyped_domains(normalized["email"].filter(is_sendable)),
     )
 

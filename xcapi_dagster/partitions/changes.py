@@ -18,8 +18,10 @@ from xcapi_dagster.delivery.keys import Fingerprints, KeyIndex, Keys
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import Column, Outcomes
 from xcapi_dagster.delivery.standing import Standing, Standings, differs
-from xcapi_dagster.outputs import FileKind, Outputs, parquet_file, written
+from xcapi_dagster.outputs import FileKind, Outputs
+from xcapi_dagster.parquet import parquet_file
 from xcapi_dagster.partitions.chunks import KeepsKeys, keys_of, row_groups
+from xcapi_dagster.writing import written
 
 _NOT_COMPARED = ("row", "order_id", "event_id", "conversion_id", "fingerprint")
 _NOT_KNOWN = "which columns changed is not known: what was sent is not kept any more"

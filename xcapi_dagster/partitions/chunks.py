@@ -13,7 +13,7 @@ from xcapi_dagster.conversions.payload import Events, to_events
 from xcapi_dagster.conversions.schema import CONVERSIONS
 from xcapi_dagster.delivery.batch import Chunk
 from xcapi_dagster.delivery.keys import Keys
-from xcapi_dagster.outputs import parquet_file
+from xcapi_dagster.parquet import parquet_file
 
 _READ = [name for name in CONVERSIONS.names if name not in ("row", "order_id")]  # what is sent, and the fingerprint
 

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow.compute as pc
 
 from xcapi_dagster.delivery.forgotten import Forgotten
-from xcapi_dagster.outputs import FileKind, Outputs, parquet_file, parquet_writer
+from xcapi_dagster.outputs import FileKind, Outputs
+from xcapi_dagster.parquet import parquet_file, parquet_writer
 from xcapi_dagster.partitions.chunks import row_groups
 from xcapi_dagster.partitions.prepare import PREPARED_FILES, forget_prepared, missing_file
 from xcapi_dagster.partitions.search import rows_of

@@ -21,13 +21,15 @@ from xcapi_dagster.conversions.prepare import Rules, prepare
 from xcapi_dagster.conversions.rejections import told_anew
 from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTIONS
 from xcapi_dagster.delivery.forgotten import Forgotten
-from xcapi_dagster.outputs import FileKind, Outputs, is_there, parquet_file, parquet_writer, written
+from xcapi_dagster.outputs import FileKind, Outputs, is_there
+from xcapi_dagster.parquet import parquet_file, parquet_writer
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.changes import set_aside
 from xcapi_dagster.partitions.chunks import row_groups
 from xcapi_dagster.reports.identifiers import Identifiers, IdentifierTally
 from xcapi_dagster.reports.summary import order_states
 from xcapi_dagster.warehouse import Warehouse
+from xcapi_dagster.writing import written
 
 _Tables = tuple[pa.Table, pa.Table]  # of CONVERSIONS and of REJECTIONS
 

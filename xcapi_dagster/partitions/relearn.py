@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 from xcapi_dagster.delivery.keys import Keys
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.records import RequestState
-from xcapi_dagster.outputs import Outputs, parquet_file
+from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.parquet import parquet_file
 
 _COLUMNS = ["event_id", "conversion_id", "state"]
 # By the state in a file: what the ledger is to hold it for, and the states in which it knows as much already. An old

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from xcapi_dagster.delivery.keys import Entries
 from xcapi_dagster.delivery.ledger import Ledger
-from xcapi_dagster.outputs import FileKind, Outputs, parquet_file
+from xcapi_dagster.outputs import FileKind, Outputs
+from xcapi_dagster.parquet import parquet_file
 from xcapi_dagster.reports.history import History
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from xcapi_dagster.outputs import FileKind, Outputs, parquet_file
+from xcapi_dagster.outputs import FileKind, Outputs
+from xcapi_dagster.parquet import parquet_file
 
 
 def rows_of(outputs: Outputs, kind: FileKind, partition: str, order_id: str) -> list[dict[str, Any]]:

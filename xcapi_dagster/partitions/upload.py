@@ -26,7 +26,8 @@ from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, Standing, Standings, standings
 from xcapi_dagster.delivery.view import LedgerView
 from xcapi_dagster.errors import LedgerError, XConversionsError
-from xcapi_dagster.outputs import Outputs, parquet_file, parquet_writer
+from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.parquet import parquet_file, parquet_writer
 from xcapi_dagster.partitions.changes import Changes, drop_aside
 from xcapi_dagster.partitions.chunks import KeptKeys, chunks, keys_of, row_groups, versions
 from xcapi_dagster.partitions.prepare import Prepared, missing_file

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from xcapi_dagster.contract import short_event_id
 from xcapi_dagster.conversions.times import MILLISECONDS
-from xcapi_dagster.outputs import Outputs, parquet_file
+from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.parquet import parquet_file
 
 _COLUMNS = ("event_id", "conversion_time", "first_sent_at", "state")
 _SENT_OR_WAITING = pa.array(["accepted", "pending", "unknown", "held"])

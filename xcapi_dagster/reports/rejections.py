@@ -12,7 +12,8 @@ from upath import UPath
 from xcapi_dagster.conversions.reasons import reason
 from xcapi_dagster.conversions.schema import REJECTION_REPORT
 from xcapi_dagster.delivery.outcomes import Outcomes
-from xcapi_dagster.outputs import parquet_file, writable
+from xcapi_dagster.parquet import parquet_file
+from xcapi_dagster.writing import writable
 
 # What makes a spreadsheet read a cell as a formula (OWASP, "CSV injection"; ASVS 1.2.10), full-width forms included.
 _FORMULA = r"^([\s\pZ\p{Cf}\x00]*[=+\-@\t\r\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from upath import UPath
 
-from xcapi_dagster.outputs import parquet_file
+from xcapi_dagster.parquet import parquet_file
 from xcapi_dagster.reports.pages.formats import amount, shortened
 from xcapi_dagster.reports.summary import Summary
 
