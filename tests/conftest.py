@@ -29,9 +29,10 @@ settings.load_profile("no_clock")
 
 # Together more than half of the time that all others take.
 _SLOW = (
-    "tests/faults/", "tests/sample_data/", "tests/warehouse/", "tests/cli/test_doctor.py",
-    "tests/cli/test_ledger_commands.py", "tests/conformance/test_outages.py", "tests/partitions/test_changes.py",
-    "tests/test_assets.py", "tests/test_event_tags.py", "tests/test_machines.py", "tests/test_outputs_s3.py",
+    "tests/faults/", "tests/sample_data/", "tests/warehouse/", "tests/conformance/", "tests/sandbox/",
+    "tests/cli/test_doctor.py", "tests/cli/test_ledger_commands.py", "tests/partitions/test_changes.py",
+    "tests/partitions/test_forget.py", "tests/test_assets.py", "tests/test_event_tags.py", "tests/test_machines.py",
+    "tests/test_outputs_s3.py",
 )  # fmt: skip
 
 

@@ -49,8 +49,8 @@ class News:
     _SHIFTS = (0, 20, 40)
 
     def __init__(self) -> None:
-        self._heard_at = [np.full(1 << self._BITS, LONG_AGO, np.int32) for _ in self._SHIFTS]
-        self.moment = 0  # now
+        self._heard_at = [np.zeros(1 << self._BITS, np.int32) for _ in self._SHIFTS]  # 0: never
+        self.moment = 1  # now
 
     def next_moment(self) -> int:
         """Let another moment begin: what is heard from now on, was not heard before it."""
