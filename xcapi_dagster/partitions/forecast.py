@@ -99,7 +99,6 @@ def forecast(partition: Partition, warehouse: Warehouse, rules: Rules, terms: Te
         for rejections in row_groups(outputs.path("invalid", partition.key)):
             tally.add_unsent(rejections)
     tally.counts.update({name: getattr(prepared, name) for name in ("read", "invalid", "suppressed", "duplicate")})
-    tally.counts.update(tally.not_anew)
     reasons = dict(tally.reasons.most_common())
     return Forecast(partition=partition.key, reasons=reasons, first_conversion=tally.first, **tally.counts)
 
@@ -117,7 +116,6 @@ class _Tally:
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self.counts = Counter[str]({"past_click_window": 0} if terms.click_window else {})
-        self.not_anew = Counter[str]()
         self.reasons = Counter[str]()
         self.first: dict[str, Any] | None = None
 
@@ -136,11 +134,11 @@ class _Tally:
                     self.counts["requests"] += 1
 
     def add_unsent(self, rejections: pa.Table) -> None:
-        """Count why orders would not be sent; what X has of them already has changed since, or waits for somebody."""
+        """Count why orders would not be sent; those of them that X has, or may have, are changed or held instead."""
         orders = order_states(rejections)
         sent, _, standing = sent_before(orders, self._terms.ledger)
         for state, each in zip(sent["state"].to_pylist(), standing.tolist(), strict=True):
-            self.not_anew.update({state: -1, _COUNTS[Standing(each)]: 1})
+            self.counts.update({state: -1, _COUNTS[Standing(each)]: 1})
         rows = orders.filter(pc.is_in(orders["state"], pa.array(["invalid", "suppressed"])))["row"]
         told = rejections.filter(
             pc.and_(pc.is_in(rejections["row"], rows), pc.not_equal(rejections["severity"], "degraded"))
