@@ -105,7 +105,9 @@ def _conversions(
             forgotten = resources.forgotten_of(settings)
             done: dict[str, Prepared] = {}
             if without_time := warehouse.count_without_time():
-                context.log.warning("%d orders have no ordered_at: they belong to no partition", without_time)
+                context.log.warning(
+                    "%d orders have no ordered_at that can be read: no partition has them", without_time
+                )
             for partition in windows_of(partitions_def, context.partition_keys):
                 done[partition.key] = prepared = prepare_partition(partition, warehouse, rules, outputs, forgotten)
                 context.log.info("%s: %d orders read, %d ready to send", partition.key, prepared.read, prepared.ready)

@@ -164,8 +164,8 @@ def sent_in_time(asset: dg.AssetKey, ageing: Iterable[Ageing]) -> dg.AssetCheckR
     """Whether no order that is 40 hours old or more is still unsent."""
     failing = {each.partition: each.told for each in ageing}
     advice = (
-        f"{_sync(failing)}, and see `xcapi held list` for those that wait for your decision: after "
-        f"{DEDUPLICATION_HOURS} hours X cannot tell an order from a copy that the pixel sent. At 40 hours of age"
+        f"Orders are not sent yet: {_sync(failing)}, and see `xcapi held list` for those that wait for your decision. "
+        f"After {DEDUPLICATION_HOURS} hours X cannot tell an order from a copy that the pixel sent. At 40 hours of age"
     )
     return _result(asset, SENT_IN_TIME, failing, advice)
 
