@@ -2,13 +2,14 @@
 
 from hashlib import sha256
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xcapi_dagster.conversions.schema import CONVERSIONS
-from xcapi_dagster.reports.identifiers import IDENTIFIERS, Identifiers, IdentifierTally
+from xcapi_dagster.reports.identifiers import IDENTIFIERS, Identifiers, IdentifierTally, _next_after
 
 
 def conversions(**columns: list[str | None]) -> pa.Table:
@@ -80,3 +81,10 @@ def test_many_orders_need_a_thousandth() -> None:
     table = conversions(hashed_email=[*emails])
     found = counted(*(table.slice(start, 6_000) for start in range(0, 30_000, 6_000)))
     assert 200 - 30_000 / 4096 <= found.shared["hashed_email"] <= 200
+
+
+@given(st.lists(st.integers(1, 4), max_size=20), st.integers(1, 20))
+def test_what_no_value_is_remembered_by(counts: list[int], largest: int) -> None:
+    """The count after so many larger ones, which is taken off all: so few are left."""
+    found = _next_after(largest, np.array(counts, np.int64))
+    assert found == [*sorted(counts, reverse=True), *[0] * (largest + 1)][largest]

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pytest
 import sqlalchemy as sa
 
+from xcapi_dagster.conversions.normalize import normalize_text
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse import open_warehouse
 from xcapi_dagster.warehouse.batches import BATCH_BYTES
@@ -82,9 +83,11 @@ def test_items_of_other_types_are_json_text(duckdb_shop: "Shop", expression: str
 
 def test_long_texts_come_shortened(duckdb_shop: "Shop") -> None:
     """What is too long for any column is given so far that it still is, at less than a tenth of its memory."""
-    assert read_one(duckdb_shop, "repeat('x', 100000)", "description") == "x" * 100_000
+    longest = read_one(duckdb_shop, "repeat('x', 100000)", "twclid")
     duckdb_shop.execute("DROP TABLE orders")
-    assert read_one(duckdb_shop, "repeat('x', 2000000)", "description") == "x" * 100_001
+    longer = read_one(duckdb_shop, "repeat('x', 2000000)", "twclid")
+    assert (longest, longer) == ("x" * 100_000, "x" * 100_001)
+    assert normalize_text(pa.array([longest, longer])).faults["text_too_long"].to_pylist() == [False, True]
     duckdb_shop.execute("DROP TABLE orders")
     assert read_one(duckdb_shop, "repeat('x', 800000)", "items") == "x" * 800_000
 
