@@ -1,6 +1,6 @@
 """Who a conversion is (its key) and a compact index from keys to the request that last concerned them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -12,7 +12,9 @@ from xcapi_dagster.conversions.hashing import KEY, Fingerprints, Keys
 
 __all__ = ["KEY", "Entries", "Fingerprints", "Found", "KeyIndex", "Keys", "conversion_keys"]
 
-_MERGE_RATIO = 4  # a segment is merged into its elder when that is less than so many times larger
+_LEAST_BITS = 10  # of a place in the table
+_ENTERED_AT_ONCE = 1 << 16  # when the table grows
+_NONE = 0  # a request that there is not
 
 
 def conversion_keys(salt: bytes, scope: str, event_ids: Sequence[str], conversion_ids: Sequence[str]) -> Keys:
@@ -52,174 +54,102 @@ class Found(NamedTuple):
     fingerprints: Fingerprints
 
 
-class Segment(NamedTuple):
-    """Entries sorted by key, each key once, a column an array: probing copies nothing."""
-
-    high: NDArray[np.uint64]
-    low: NDArray[np.uint64]
-    fingerprints: Fingerprints
-    requests: NDArray[np.uint32]
-
-    def at(self, order: NDArray[np.intp] | slice) -> "Segment":
-        """The entries at these positions, in this order."""
-        return Segment(self.high[order], self.low[order], self.fingerprints[order], self.requests[order])
-
-    def followed_by(self, newer: "Segment") -> "Segment":
-        """These entries and then those of ``newer``."""
-        return Segment(
-            np.concatenate([self.high, newer.high]),
-            np.concatenate([self.low, newer.low]),
-            np.concatenate([self.fingerprints, newer.fingerprints]),
-            np.concatenate([self.requests, newer.requests]),
-        )
-
-
 class KeyIndex:
-    """The latest request of every key, in 28 bytes a key.
+    """The latest request of every key, in 28 bytes a key and six to twelve of the table that leads to them.
 
-    Sorted segments, newest last; small ones are merged, so that a look-up visits few and adding stays cheap.
-    Sorting and probing in order is what makes 5,000,000 keys a matter of seconds.
+    A hash table of columns: the upper bits of a key, which is as good as random, say at which place of the table the
+    number of its entry stands, or else a few places further. Each step is taken for thousands of keys at once.
     """
 
-    def __init__(self) -> None:
-        self._segments: list[Segment] = []
+    def __init__(self, size: int = 0) -> None:
+        """Empty, with room for ``size`` keys; it grows when there are more."""
+        self._count = 0  # of the entries, whose numbers begin with 1
+        self._columns: list[Any] = [np.zeros(1, kind) for kind in (np.uint64, np.uint64, np.uint64, np.uint32)]
+        self._make_room(max(size, 1))
 
     def __len__(self) -> int:
-        """Entries held; a key that was added twice may count twice."""
-        return sum(len(segment.high) for segment in self._segments)
-
-    @classmethod
-    def loaded(cls, parts: Iterable[Entries], size: int) -> "KeyIndex":
-        """An index of ``parts``, of ``size`` entries in all; of a key that is given twice, the later entry counts.
-
-        Sorted once and column by column, since millions of entries are held in memory but once this way.
-        """
-        high, low, fps = (np.empty(size, np.uint64) for _ in range(3))
-        whole = Segment(high, low, fps, np.empty(size, np.uint32))
-        end = 0
-        for keys, fingerprints, requests in parts:
-            here = slice(end, end := end + len(keys))
-            whole.high[here], whole.low[here] = _halves(keys)
-            whole.fingerprints[here], whole.requests[here] = fingerprints, requests
-        index = cls()
-        if end:
-            index._segments.append(_sorted_in_place(whole.at(slice(0, end))))
-        return index
+        """Entries held; a key that was added twice counts twice."""
+        return self._count
 
     def add(self, keys: Keys, fingerprints: Fingerprints, requests: NDArray[np.uint32]) -> None:
         """Let each key point to its request; of a key that is given twice, the later entry counts."""
-        if len(keys) == 0:
-            return
-        self._segments.append(_sorted(Segment(*_halves(keys), fingerprints, requests)))
-        while len(self._segments) > 1 and len(self._segments[-2].high) < _MERGE_RATIO * len(self._segments[-1].high):
-            self._merge_latest()
-
-    def _merge_latest(self) -> None:
-        """Make one segment of the two latest."""
-        older, newer = self._segments[-2:]
-        at = np.searchsorted(older.high, newer.high)
-        has_common = (older.high.take(at, mode="clip") == newer.high).any()  # a key, or the upper half of two
-        del self._segments[-2:]
-        if has_common:
-            self._segments.append(_sorted_in_place(older.followed_by(newer)))
-            return
-        columns = list(older), list(newer)
-        del older, newer  # memory is short: each column goes when it was copied
-        self._segments.append(_interleaved(*columns, at))
+        self._make_room(self._count + len(keys))
+        entries = slice(self._count + 1, self._count + 1 + len(keys))
+        self._count += len(keys)
+        for column, values in zip(self._columns, (*_halves(keys), 0, _NONE), strict=True):
+            column[entries] = values
+        numbers = self._enter(np.arange(entries.start, entries.stop, dtype=np.int32))
+        _, _, of_fingerprints, of_requests = self._columns
+        of_fingerprints[numbers], of_requests[numbers] = fingerprints, requests
 
     def find(self, keys: Keys) -> Found:
         """The request and fingerprint of each key, zeros where the key is unknown."""
-        requests = np.zeros(len(keys), np.uint32)
-        fingerprints = np.zeros(len(keys), np.uint64)
-        if not self._segments:
-            return Found(requests, fingerprints)
-        high, low = _halves(keys)
-        order = np.argsort(high)  # probing in order is some twenty times faster
-        for segment in self._segments:
-            positions, entries = _matches(segment, high[order], low[order])
-            requests[order[positions]] = segment.requests[entries]
-            fingerprints[order[positions]] = segment.fingerprints[entries]
-        return Found(requests, fingerprints)
+        numbers = self._numbers(*_halves(keys))
+        _, _, fingerprints, requests = self._columns
+        return Found(requests[numbers], fingerprints[numbers])
 
     def of_requests(self, requests: NDArray[np.uint32]) -> Entries:
         """The keys of which one of ``requests`` is the latest, each once."""
-        parts = [segment.at(np.flatnonzero(np.isin(segment.requests, requests))) for segment in self._segments]
-        if not parts:
-            return Entries(np.empty(0, KEY), np.empty(0, np.uint64), np.empty(0, np.uint32))
-        some = Segment(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-        high, low, _, told = _sorted(some)  # a request may have been told twice, before and after its late answer
-        keys = np.empty(len(high), KEY)
-        keys["high"], keys["low"] = high, low
-        latest = self.find(keys)
-        return Entries(keys, latest.fingerprints, told).where(latest.requests == told)
+        high, low, fingerprints, of_requests = self._columns
+        numbers = np.flatnonzero(np.isin(of_requests[: self._count + 1], requests))
+        keys = np.empty(len(numbers), KEY)
+        keys["high"], keys["low"] = high[numbers], low[numbers]
+        return Entries(keys, fingerprints[numbers], of_requests[numbers])
+
+    def _numbers(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """The number of each key's entry, 0 where there is none."""
+        places = self._places(high)
+        numbers: NDArray[np.int32] = self._table[places]
+        others = self._others(numbers, high, low)
+        while len(others):
+            places[others] = self._next(places[others])
+            numbers[others] = found = self._table[places[others]]
+            others = others[self._others(found, high[others], low[others])]
+        return numbers
+
+    def _others(
+        self, numbers: NDArray[np.int32], high: NDArray[np.uint64], low: NDArray[np.uint64]
+    ) -> NDArray[np.intp]:
+        """Where the entry of that number is another key's."""
+        of_high, of_low, _, _ = self._columns
+        is_other = numbers > 0
+        same_high = np.flatnonzero(of_high[numbers] == high)
+        is_other[same_high] &= of_low[numbers[same_high]] != low[same_high]
+        return np.flatnonzero(is_other)
+
+    def _enter(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Let the table lead to the entries of these numbers; returns those that it leads to, earlier ones of a key."""
+        high, low = self._columns[0][numbers], self._columns[1][numbers]
+        places, left, entered = self._places(high), np.arange(len(numbers)), numbers.copy()
+        while len(left):
+            is_free = self._table[places] == 0
+            self._table[places[is_free]] = numbers[left[is_free]]  # of several at one place, one remains
+            entered[left] = found = self._table[places]
+            others = self._others(found, high[left], low[left])
+            left, places = left[others], self._next(places[others])
+        return entered
+
+    def _make_room(self, size: int) -> None:
+        """Let there be room for ``size`` entries, with at least a third of the table's places free."""
+        if size < len(self._columns[0]):
+            return
+        bits = max(_LEAST_BITS, (size * 3 // 2).bit_length())
+        for at, column in enumerate(self._columns):  # one after the other: memory is short
+            self._columns[at] = np.empty(2**bits * 2 // 3, column.dtype)
+            self._columns[at][: self._count + 1] = column[: self._count + 1]
+        self._shift = np.uint64(64 - bits)
+        self._table = np.zeros(2**bits, np.int32)
+        counting = np.flatnonzero(self._columns[3][: self._count + 1] != _NONE).astype(np.int32)
+        for start in range(0, len(counting), _ENTERED_AT_ONCE):
+            self._enter(counting[start : start + _ENTERED_AT_ONCE])
+
+    def _places(self, high: NDArray[np.uint64]) -> NDArray[np.intp]:
+        """Where in the table to look for each key first."""
+        return (high >> self._shift).astype(np.intp)
+
+    def _next(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
+        return (places + 1) & (len(self._table) - 1)
 
 
 def _halves(keys: Keys) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     return keys["high"].astype(np.uint64), keys["low"].astype(np.uint64)
-
-
-def _interleaved(older: list[Any], newer: list[Any], at: NDArray[np.intp]) -> Segment:
-    """Two sorted segments without a common upper half as one, where the entries of ``newer`` belong ``at`` in older.
-
-    Their columns are taken out of the lists one by one.
-    """
-    is_newer = np.zeros(len(older[0]) + len(newer[0]), np.bool_)
-    is_newer[at + np.arange(len(at))] = True
-    columns: list[Any] = []
-    while older:
-        column = np.empty(len(is_newer), older[0].dtype)
-        column[is_newer] = newer.pop(0)
-        column[~is_newer] = older.pop(0)
-        columns.append(column)
-    return Segment(*columns)
-
-
-def _sorted(entries: Segment) -> Segment:
-    """By key, the last entry of each key alone."""
-    order, is_distinct = _order(entries)
-    return entries.at(order) if is_distinct else _last_of_each(entries.at(order))
-
-
-def _sorted_in_place(entries: Segment) -> Segment:
-    """As `_sorted`, in the memory of ``entries`` and one more column."""
-    order, is_distinct = _order(entries)
-    for column in entries:
-        column[:] = column[order]
-    return entries if is_distinct else _last_of_each(entries)
-
-
-def _order(entries: Segment) -> tuple[NDArray[np.intp], bool]:
-    """The order by key, in which the entries of one key stay as they are, and whether all keys differ by their halves.
-
-    That they do is the rule, and then the order of upper halves by NumPy's vectorized sort, which is not stable, is it.
-    """
-    order = np.argsort(entries.high)
-    high = entries.high[order]
-    if (high[1:] != high[:-1]).all():
-        return order, True
-    return np.lexsort((entries.low, entries.high)), False
-
-
-def _last_of_each(ordered: Segment) -> Segment:
-    """The last entry of each key."""
-    changes = (ordered.high[1:] != ordered.high[:-1]) | (ordered.low[1:] != ordered.low[:-1])
-    return ordered.at(np.flatnonzero(np.append(changes, True)))
-
-
-def _matches(
-    segment: Segment, high: NDArray[np.uint64], low: NDArray[np.uint64]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Positions in the probe and in the segment of the keys that both hold."""
-    entries = np.searchsorted(segment.high, high)
-    wanted = np.arange(len(high))
-    found: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
-    while len(wanted):  # once, but for keys that share their upper half
-        inside = entries < len(segment.high)
-        inside[inside] = segment.high[entries[inside]] == high[wanted[inside]]
-        wanted, entries = wanted[inside], entries[inside]
-        equal = segment.low[entries] == low[wanted]
-        found.append((wanted[equal], entries[equal]))
-        wanted, entries = wanted[~equal], entries[~equal] + 1
-    if not found:
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])

@@ -122,7 +122,9 @@ class Memory:
         told = request.c.state.in_(_TELLING)
         size = connection.execute(select(func.coalesce(func.sum(request.c.size), 0)).where(of_scope, told)).scalar_one()
         with self._lock:
-            self._index = KeyIndex.loaded(map(self._note, self._rows(connection)), int(size))
+            self._index = KeyIndex(int(size))
+            for rows in self._rows(connection):
+                self._index.add(*self._note(rows))
             self._latest_indexed = max(self.requests, default=0)
 
     def _rows(self, connection: Connection) -> Iterator[Sequence[Row[Any]]]:
