@@ -1,6 +1,9 @@
 """Files are written whole or not at all, where their partition's key says."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +12,7 @@ from upath import UPath
 
 from xcapi_dagster.errors import XConversionsError
 from xcapi_dagster.outputs import Outputs
-from xcapi_dagster.parquet import parquet_file, parquet_writer
+from xcapi_dagster.parquet import Writer, parquet_file, parquet_writer
 from xcapi_dagster.writing import writable
 
 TABLE = pa.table({"order_id": ["a", "b"]})
@@ -84,6 +87,56 @@ def test_a_disk_that_is_full_is_named(tmp_path: Path) -> None:
     ):
         write()
     assert list((tmp_path / "purchases" / "upload_results").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_between_two_tables_is_named(tmp_path: Path) -> None:
+    """What a thread could not write of the first is raised when the second comes, and nothing is left behind."""
+    outputs = Outputs(UPath(tmp_path), "purchases")
+    random = pa.table({"order_id": [os.urandom(1000).hex() for _ in range(1000)]})
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        with outputs.writing("upload_results", "2026-11-01") as path:
+            path.symlink_to("/dev/full")
+            with parquet_writer(path, random.schema) as writer:
+                for _ in range(10):
+                    writer.write_table(random)
+                    written += 1
+
+    with pytest.raises(XConversionsError, match=r"upload_results cannot be written .no space left"):
+        write()
+    assert written == 1
+    assert list((tmp_path / "purchases" / "upload_results").iterdir()) == []
+
+
+def test_tables_stand_in_the_order_in_which_they_were_given(outputs: Outputs) -> None:
+    """Each is written by a thread, one after the other, in groups of so many rows."""
+    tables = [pa.table({"order_id": [f"{number}-{row}" for row in range(5)]}) for number in range(100)]
+    with outputs.writing("upload_results", "2026-11-01") as path, parquet_writer(path, TABLE.schema) as writer:
+        for table in tables:
+            writer.write_table(table, 3)
+    with parquet_file(outputs.path("upload_results", "2026-11-01")) as parquet:
+        assert parquet.read().equals(pa.concat_tables(tables))
+        assert [parquet.metadata.row_group(at).num_rows for at in range(4)] == [3, 2, 3, 2]
+
+
+def test_the_next_table_is_made_while_one_is_written() -> None:
+    """Who gives a table does not wait for it, but for the one before."""
+    may_write, written = Event(), list[pa.Table]()
+
+    class Slow:
+        def write_table(self, table: pa.Table, _rows: int | None) -> None:
+            may_write.wait()
+            written.append(table)
+
+    with ThreadPoolExecutor(1) as thread:
+        writer = Writer(Slow(), thread)
+        writer.write_table(TABLE)
+        assert written == []
+        may_write.set()
+        writer.finish()
+    assert written == [TABLE]
 
 
 def test_another_file_that_is_missing_is_not_blamed_on_the_one_that_is_written(outputs: Outputs) -> None:

@@ -1,6 +1,7 @@
 """The Parquet files of this package: how they are written, and read back as they were."""
 
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -12,8 +13,36 @@ from xcapi_dagster.errors import XConversionsError
 from xcapi_dagster.writing import writable
 
 
+class Writer:
+    """Writes each table in a thread, while the next one is made; what goes wrong is raised with that or at the end.
+
+    To write an order takes as long as a seventh of what its preparation does, and to an object store longer.
+    """
+
+    def __init__(self, writer: pq.ParquetWriter, thread: Executor) -> None:
+        self._writer = writer
+        self._thread = thread
+        self._latest: Future[None] | None = None
+
+    def write_table(self, table: pa.Table, rows_of_a_group: int | None = None) -> None:
+        """Add the rows of ``table``, in groups of so many."""
+        self.finish()
+        self._latest = self._thread.submit(self._writer.write_table, table, rows_of_a_group)
+
+    def add_metadata(self, facts: dict[bytes, bytes]) -> None:
+        """Let the file say these of itself."""
+        self.finish()
+        self._writer.add_key_value_metadata(facts)
+
+    def finish(self) -> None:
+        """Wait until all is written."""
+        latest, self._latest = self._latest, None
+        if latest:
+            latest.result()
+
+
 @contextmanager
-def parquet_writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+def parquet_writer(path: UPath, schema: pa.Schema) -> Iterator[Writer]:
     """A writer of Parquet with this package's options.
 
     Zstandard finds what repeats better than Parquet's own dictionaries do, which makes files smaller and a third faster
@@ -32,8 +61,14 @@ def parquet_writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]
         | dict.fromkeys(words, "DELTA_BINARY_PACKED"),
         "write_statistics": [name for name in schema.names if name in numbers or name == "order_id"],
     }
-    with writable(path) as file, pq.ParquetWriter(file, schema, **options) as writer:
+    with (
+        writable(path) as file,
+        pq.ParquetWriter(file, schema, **options) as parquet,
+        ThreadPoolExecutor(1, thread_name_prefix="xcapi-writer") as thread,
+    ):
+        writer = Writer(parquet, thread)
         yield writer
+        writer.finish()
 
 
 class ParquetFile(pq.ParquetFile):  # type: ignore[misc] # it has no types

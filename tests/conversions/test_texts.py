@@ -20,9 +20,17 @@ from xcapi_dagster.conversions.texts import (
     replace_where,
     strip,
     strip_invisible,
+    to_bools,
 )
 
 CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+
+
+@given(st.lists(st.booleans(), max_size=40), st.integers(0, 40))
+@settings(max_examples=100, deadline=None)
+def test_a_mask_is_the_same_in_numpy(values: list[bool], start: int) -> None:
+    """Also where it is a part of a longer one."""
+    assert to_bools(pa.array(values, pa.bool_()).slice(start)).tolist() == values[start:]
 
 
 def test_strip_removes_what_python_strips() -> None:

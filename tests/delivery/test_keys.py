@@ -3,6 +3,7 @@
 from hashlib import blake2b
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,6 +59,18 @@ def test_an_index_that_grows_keeps_the_latest_of_many_batches() -> None:
     assert index.find(keys).requests.tolist() == [latest[position] for position in range(20_000)]
     others = generator.integers(0, 2**63, (20_000, 2), np.uint64).view(KEY).reshape(-1)
     assert not index.find(others).requests.any()
+
+
+@pytest.mark.parametrize("size", [1, 2, *range(680, 686), *range(1362, 1368)])
+def test_an_index_has_room_for_as_many_as_are_added(size: int) -> None:
+    """All at once, or after so many others."""
+    keys = np.random.default_rng(size).integers(0, 2**63, (size + 1, 2), np.uint64).view(KEY).reshape(-1)
+    requests = np.arange(1, size + 2, dtype=np.uint32)
+    fingerprints = requests.astype(np.uint64)
+    for index in (KeyIndex(), KeyIndex(size), KeyIndex(size + 1)):
+        index.add(keys[:size], fingerprints[:size], requests[:size])
+        index.add(keys[size:], fingerprints[size:], requests[size:])
+        assert np.array_equal(index.find(keys).requests, requests)
 
 
 def test_a_look_up_keeps_what_it_was_given() -> None:

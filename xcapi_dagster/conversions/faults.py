@@ -7,6 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from xcapi_dagster.conversions.texts import to_bools
+
 Fault = tuple[str, str]  # order column, reason code
 
 # Each has a bit in the column, the first the lowest.
@@ -36,7 +38,7 @@ def to_bits(masks: Mapping[Fault, pa.Array]) -> pa.Array:
     bits = np.zeros(len(masks[FAULTS[0]]), np.uint64)
     for fault in FAULTS:
         if pc.any(masks[fault]).as_py():  # mostly it is true nowhere
-            bits |= masks[fault].to_numpy(zero_copy_only=False).astype(np.uint64) * _bit(fault)
+            bits |= to_bools(masks[fault]).astype(np.uint64) * _bit(fault)
     return pa.array(bits)
 
 
@@ -47,8 +49,9 @@ def has(bits: pa.Array, fault: Fault) -> pa.Array:
 
 def found_in(bits: pa.Array) -> dict[Fault, npt.NDArray[np.bool_]]:
     """The faults that some orders have, and which."""
-    masks = {fault: has(bits, fault).to_numpy(zero_copy_only=False) for fault in FAULTS}
-    return {fault: mask for fault, mask in masks.items() if mask.any()}
+    of_orders = bits.to_numpy()
+    of_any = np.bitwise_or.reduce(of_orders)
+    return {fault: of_orders & _bit(fault) != 0 for fault in FAULTS if of_any & _bit(fault)}
 
 
 def _bit(fault: Fault) -> np.uint64:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pandas.util import hash_array
 
 from xcapi_dagster.contract import SHA256
-from xcapi_dagster.conversions.texts import keep_where, replace_where
+from xcapi_dagster.conversions.texts import keep_where, replace_where, to_bools
 
 KEY = np.dtype([("high", ">u8"), ("low", ">u8")])
 Keys = npt.NDArray[np.void]  # of KEY
@@ -33,7 +33,7 @@ _SIPHASH_KEYS = ("xcapi.dagster/hi", "xcapi.dagster/lo")  # 16 bytes each
 def to_sha256(texts: pa.Array) -> pa.Array:
     """The SHA-256 of each text as 64 lower-case hexadecimal digits, without salt; null stays null."""
     digests = b"".join([sha256(text).digest() for text in _to_bytes(texts.drop_null())])
-    is_given = texts.is_valid().to_numpy(zero_copy_only=False)
+    is_given = to_bools(texts.is_valid())
     ends = np.concatenate([[0], np.cumsum(is_given, dtype=np.int32)], dtype=np.int32) * np.int32(_DIGEST_DIGITS)
     _, validity = pa.array(is_given).buffers()
     return pa.StringArray.from_buffers(
@@ -101,7 +101,7 @@ def _heads(numbers: Sequence[pa.Array], texts: Sequence[pa.Array]) -> pa.Array:
     """For each row, in little-endian bytes, the numbers, which of them are null, and the lengths of the texts."""
     columns = [
         *(_words(number) for number in numbers),
-        *(number.is_valid().to_numpy(zero_copy_only=False) for number in numbers),
+        *(to_bools(number.is_valid()) for number in numbers),
         *(pc.fill_null(pc.binary_length(text), -1).to_numpy() for text in texts),
     ]
     fields = [(f"{at}", column.dtype.newbyteorder("<"), column.shape[1:]) for at, column in enumerate(columns)]

@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 from xcapi_dagster.conversions import amounts
 from xcapi_dagster.conversions.columns import plain, to_text
 from xcapi_dagster.conversions.json_columns import json_member, plain_member, text_member
-from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_email, has_halves, keep_where, strip
+from xcapi_dagster.conversions.texts import (
+    UNREADABLE,
+    drop_where,
+    flags,
+    has_email,
+    has_halves,
+    keep_where,
+    strip,
+    to_bools,
+)
 
 _FIELDS = ("content_id", "content_group_id", "content_name", "content_price", "content_type", "num_items")
 _PARSED = pa.list_(pa.struct([(name, pa.string()) for name in _FIELDS]))
@@ -110,7 +119,7 @@ def _any(order_of: npt.NDArray[np.int64], orders: int, masks: list[pa.Array]) ->
     found = np.zeros(orders, np.bool_)
     for mask in masks:
         if pc.any(mask).as_py():
-            found[order_of[flags(mask).to_numpy(zero_copy_only=False)]] = True
+            found[order_of[to_bools(flags(mask))]] = True
     return pa.array(found)
 
 
@@ -118,7 +127,7 @@ def _write(members: list[pa.Array], order_of: npt.NDArray[np.int64], orders: int
     """The JSON array of each order's items; null where none has a member."""
     has_member = np.zeros(len(order_of), np.bool_)
     for member in members:
-        has_member |= member.is_valid().to_numpy(zero_copy_only=False)
+        has_member |= to_bools(member.is_valid())
     if not has_member.any():
         return pa.nulls(orders, pa.string())
     if not has_member.all():

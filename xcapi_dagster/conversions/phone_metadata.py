@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from phonenumbers import PhoneMetadata
 
+from xcapi_dagster.conversions.texts import to_bools
+
 Flags = npt.NDArray[np.bool_]
 
 _LENGTHS = 32  # longer than any number: what is longer counts as this long
@@ -46,7 +48,7 @@ class NumberingPlan:
 
         The calling code is taken off where only that makes the number viable, or where it is too long with it.
         """
-        with_code = to_flags(pc.starts_with(digits, str(self.calling_code)))
+        with_code = to_bools(pc.starts_with(digits, str(self.calling_code)))
         if not with_code.any():
             return self.e164(digits)
         rest = self._without_national_prefix(pc.utf8_slice_codeunits(digits, len(str(self.calling_code))))
@@ -63,7 +65,7 @@ class NumberingPlan:
 
     def _without_national_prefix(self, digits: pa.Array) -> pa.Array:
         """The digits without national prefix and carrier code, unless a viable number would cease to be one."""
-        if not to_flags(pc.match_substring_regex(digits, self.national_prefix)).any():
+        if not to_bools(pc.match_substring_regex(digits, self.national_prefix)).any():
             return digits
         rest = _replace(digits, self.national_prefix, "")
         if self.transform_rule is not None:
@@ -74,7 +76,7 @@ class NumberingPlan:
         return pc.if_else(pa.array(self._is_viable(digits) & ~self._is_viable(rest)), digits, rest)
 
     def _is_viable(self, digits: pa.Array) -> Flags:
-        return to_flags(pc.match_substring_regex(digits, self.viable))
+        return to_bools(pc.match_substring_regex(digits, self.viable))
 
 
 @lru_cache(maxsize=512)  # the regions are data: there may be any number of unknown ones
@@ -104,13 +106,7 @@ def calling_codes() -> npt.NDArray[np.int16]:
 def without_international_prefix(digits: pa.Array, plan: NumberingPlan | None) -> tuple[pa.Array, Flags]:
     """The digits without the prefix that the plan puts before calls abroad (00 without a plan), and where it stood."""
     rest = _replace(digits, plan.international_prefix if plan else "^00", "")
-    return rest, to_flags(pc.less(pc.binary_length(rest), pc.binary_length(digits)))
-
-
-def to_flags(mask: pa.Array) -> Flags:
-    """A column of booleans without nulls as a NumPy array."""
-    flags: Flags = mask.to_numpy(zero_copy_only=False)
-    return flags
+    return rest, to_bools(pc.less(pc.binary_length(rest), pc.binary_length(digits)))
 
 
 def _plan(metadata: Any) -> NumberingPlan:

@@ -39,10 +39,9 @@ from xcapi_dagster.conversions.phone_metadata import (
     calling_codes,
     plan_of_calling_code,
     plan_of_region,
-    to_flags,
     without_international_prefix,
 )
-from xcapi_dagster.conversions.texts import replace_where
+from xcapi_dagster.conversions.texts import replace_where, to_bools
 
 # What most numbers look like: digits between the library's commonest punctuation, at most one plus sign in front,
 # and not only zeros behind the last full stop.
@@ -93,7 +92,7 @@ class Dialed(NamedTuple):
         """The rows of each key; ``keys`` holds one for every row."""
         encoded = keys.dictionary_encode("encode")
         for index, key in enumerate(encoded.dictionary.to_pylist()):
-            yield key, self.where(to_flags(pc.equal(encoded.indices, index)))
+            yield key, self.where(to_bools(pc.equal(encoded.indices, index)))
 
 
 class Settled(NamedTuple):
@@ -114,7 +113,7 @@ def to_e164(numbers: pa.Array, regions: pa.Array) -> E164:
     ``numbers`` are texts without white space at the ends, ``regions`` ISO 3166 alpha-2 in upper case, both strings
     and nullable. No text raises.
     """
-    has_text = to_flags(pc.fill_null(pc.greater(pc.binary_length(numbers), 0), False))
+    has_text = to_bools(pc.fill_null(pc.greater(pc.binary_length(numbers), 0), False))
     settled = list(settle_by_columns(numbers, regions))
     left = has_text.copy()
     for part in settled:
@@ -133,8 +132,8 @@ def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]
     )
     plain = pc.fill_null(pc.and_(fits, pc.match_substring_regex(numbers, _PLAIN)), False)
     texts = numbers.filter(plain)
-    dialed = Dialed(np.flatnonzero(to_flags(plain)), _digits_of(texts))
-    has_plus = to_flags(pc.match_substring(texts, "+"))
+    dialed = Dialed(np.flatnonzero(to_bools(plain)), _digits_of(texts))
+    has_plus = to_bools(pc.match_substring(texts, "+"))
     yield from _settle_international(dialed.where(has_plus))
     national = dialed.where(~has_plus & _has_enough(dialed.digits))
     maybe_abroad: list[Dialed] = []
@@ -143,7 +142,7 @@ def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]
         yield at_home
         maybe_abroad += [with_prefix, with_zeros]
     for part in _settle_international(_together(maybe_abroad)):  # of all regions at once: each step has its price
-        yield part.where(to_flags(part.values.is_valid()))
+        yield part.where(to_bools(part.values.is_valid()))
 
 
 def _digits_of(texts: pa.Array) -> pa.Array:
@@ -180,7 +179,7 @@ def _settle_in_region(region: str | None, dialed: Dialed) -> tuple[Settled, Dial
     rest, is_abroad = without_international_prefix(dialed.digits, plan)
     home = dialed.where(~is_abroad)
     values = plan.e164_of_domestic(home.digits) if plan else pa.nulls(len(home.rows), pa.string())
-    maybe_abroad = to_flags(pc.and_(pc.starts_with(home.digits, "00"), values.is_null()))
+    maybe_abroad = to_bools(pc.and_(pc.starts_with(home.digits, "00"), values.is_null()))
     rows, digits = home.where(maybe_abroad)
     return (
         _settled(home.rows, values, no_country=plan is None).where(~maybe_abroad),
@@ -225,7 +224,7 @@ def _parse(text: str, region: str | None) -> tuple[str | None, bool]:
 
 
 def _has_enough(digits: pa.Array) -> Flags:
-    return to_flags(pc.greater_equal(pc.binary_length(digits), _MIN_DIGITS))
+    return to_bools(pc.greater_equal(pc.binary_length(digits), _MIN_DIGITS))
 
 
 def _settled(rows: Rows, values: pa.Array, *, no_country: bool = False) -> Settled:
@@ -239,5 +238,5 @@ def _in_order(parts: list[Settled], has_text: Flags) -> E164:
     values = pa.concat_arrays([part.values for part in parts]).take(pa.array(position, mask=position < 0))
     no_country = np.zeros(len(has_text), np.bool_)
     no_country[rows] = np.concatenate([part.no_country for part in parts])
-    invalid = has_text & to_flags(values.is_null()) & ~no_country
+    invalid = has_text & to_bools(values.is_null()) & ~no_country
     return E164(values, pa.array(no_country), pa.array(invalid))

@@ -13,6 +13,7 @@ from xcapi_dagster.conversions.columns import column_of
 from xcapi_dagster.conversions.frame_contract import Broken
 from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.conversions.schema import REJECTIONS, Rejections
+from xcapi_dagster.conversions.texts import to_bools
 from xcapi_dagster.conversions.times import to_milliseconds
 
 Positions = npt.NDArray[np.intp]
@@ -119,7 +120,7 @@ def _shapes(given: pa.Table | pa.RecordBatch, column: str | None, positions: Pos
     values = column_of(given, column)
     if pa.types.is_string(values.type):
         return _shapes_of_texts(values.take(pa.array(positions)))
-    is_given = pa.array(values.is_valid().to_numpy(zero_copy_only=False)[positions])
+    is_given = pa.array(to_bools(values.is_valid())[positions])
     return pc.if_else(is_given, f"type {values.type}"[:_TYPE_CHARACTERS], None)
 
 

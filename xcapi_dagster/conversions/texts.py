@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -75,7 +76,18 @@ def before(separator: str, texts: pa.Array) -> pa.Array:
 
 def flags(mask: pa.Array) -> pa.Array:
     """The mask with false for null."""
+    if mask.null_count == 0:
+        return mask
     return pc.and_kleene(mask, mask.is_valid())  # the kernel fill_null takes five times as long
+
+
+def to_bools(mask: pa.Array) -> npt.NDArray[np.bool_]:
+    """A mask without nulls as NumPy has it; Arrow's own way, bit by bit, takes ten times as long."""
+    _, bits = mask.buffers()
+    if bits is None:
+        return np.zeros(len(mask), np.bool_)
+    bytewise = np.unpackbits(np.frombuffer(bits, np.uint8), count=mask.offset + len(mask), bitorder="little")
+    return bytewise[mask.offset :].view(np.bool_)
 
 
 def keep_where(mask: pa.Array, values: pa.Array) -> pa.Array:
@@ -87,6 +99,8 @@ def keep_where(mask: pa.Array, values: pa.Array) -> pa.Array:
 
 def drop_where(mask: pa.Array, values: pa.Array) -> pa.Array:
     """The values, null where the mask is true."""
+    if not pc.any(mask).as_py():
+        return values
     return keep_where(pc.invert(flags(mask)), values)
 
 

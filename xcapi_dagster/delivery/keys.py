@@ -133,7 +133,7 @@ class KeyIndex:
         """Let there be room for ``size`` entries, with at least a third of the table's places free."""
         if size < len(self._columns[0]):
             return
-        bits = max(_LEAST_BITS, (size * 3 // 2).bit_length())
+        bits = max(_LEAST_BITS, ((size + 1) * 3 // 2).bit_length())
         for at, column in enumerate(self._columns):  # one after the other: memory is short
             self._columns[at] = np.empty(2**bits * 2 // 3, column.dtype)
             self._columns[at][: self._count + 1] = column[: self._count + 1]

@@ -132,11 +132,16 @@ class _PartitionFiles:
         conversions, invalid = self._paths
         self._conversions = self._stack.enter_context(parquet_writer(conversions, CONVERSIONS))
         self._invalid = self._stack.enter_context(parquet_writer(invalid, REJECTIONS))
+        self._stack.push(self._add_facts)
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        self._conversions.add_key_value_metadata({_FACTS: self.prepared.model_dump_json().encode()})
         self._stack.__exit__(*raised)
+
+    def _add_facts(self, kind: type[BaseException] | None, *_raised: object) -> None:
+        """The counts, when all that they count is there."""
+        if kind is None:
+            self._conversions.add_metadata({_FACTS: self.prepared.model_dump_json().encode()})
 
     def write(self, conversions: pa.Table, rejections: pa.Table, read: int = 0, mistyped_domains: int = 0) -> None:
         """Add a chunk, and what was counted when it was prepared: all rejections of an order are in the same one."""
