@@ -1,6 +1,5 @@
 """Decimal amounts: out of whatever a warehouse gives, exact, and into the text that X gets."""
 
-from decimal import Decimal
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ _TOO_PRECISE = r"(\.[0-9]{6})0+$"
 # The shortest text of any double from _TINY up to 32 whole digits fits in here.
 _WIDE = pa.decimal256(76, 30)
 _TINY = 1e-7
-_LARGEST_COUNT = Decimal(2**63 - 1)
+_CUT_TO_COUNT = pc.CastOptions(pa.int64(), allow_decimal_truncate=True, allow_int_overflow=True)
 
 
 class Amounts(NamedTuple):
@@ -50,12 +49,10 @@ def to_amounts(column: pa.Array) -> Amounts:
 
 def to_counts(amounts: Amounts) -> Amounts:
     """The amounts that are whole and above zero, as int64; all others are unreadable."""
-    counts = pc.and_(
-        pc.and_(pc.greater(amounts.values, Decimal(0)), pc.less_equal(amounts.values, _LARGEST_COUNT)),
-        pc.equal(pc.floor(amounts.values), amounts.values),
-    )
+    counts = amounts.values.cast(options=_CUT_TO_COUNT)  # fractions and what is too large do not come back the same
+    is_count = pc.and_(pc.greater(counts, 0), pc.equal(counts.cast(AMOUNT), amounts.values))
     given = pc.or_(amounts.values.is_valid(), amounts.unreadable)
-    values = keep_where(counts, amounts.values).cast(pa.int64())
+    values = keep_where(is_count, counts)
     return Amounts(values, pc.and_not(given, values.is_valid()))
 
 
