@@ -110,19 +110,15 @@ def classify_call(
 
 def _read(status: int, headers: Mapping[str, str], document: Any, now: float) -> Answer:
     """All that stands in an answer, before it is judged."""
-    return replace(
-        _with_headers(Answer("unknown", status), of_headers.lowered(headers), now),
+    headers = of_headers.lowered(headers)
+    date = of_headers.server_date(headers)
+    x_now = now if date is None else date
+    return Answer(
+        "unknown",
+        status,
         errors=read_errors(document),
         debug_id=_short_text(_at(document, "data", "debug_id")),
         account_id=_short_text(_at(document, "request", "params", "account_id")),
-    )
-
-
-def _with_headers(answer: Answer, headers: Mapping[str, str], now: float) -> Answer:
-    date = of_headers.server_date(headers)
-    x_now = now if date is None else date
-    return replace(
-        answer,
         retry_after=of_headers.retry_after(headers, x_now),
         rate=of_headers.rate_headers(headers, x_now),
         warning=redact(headers.get(contract.WARNING_HEADER, "")) or None,

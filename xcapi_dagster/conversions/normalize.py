@@ -183,8 +183,9 @@ def _first_twclid(urls: pa.Array) -> pa.Array:
     """What _TWCLID finds in each URL: mostly between the first `twclid=` and the end of the query or its parameter."""
     parts = pc.split_pattern(urls, "twclid=", max_splits=1)
     has_some = flags(pc.equal(pc.list_value_length(parts), 2))
-    head, tail = (pc.list_element(parts.filter(has_some), at) for at in (0, 1))
-    ids = before("#", before("&", tail))
+    parts = parts.filter(has_some)
+    head, ids = pc.list_element(parts, 0), before("&", pc.list_element(parts, 1))
+    ids = replace_where(contains_any(ids, "#"), ids, lambda some: before("#", some))
     is_other = pc.invert(pc.and_(matches(head, _BEFORE_TWCLID), pc.not_equal(ids, "")))
     others = extract(urls.filter(has_some).filter(is_other), _TWCLID, "twclid")
     ids = pc.replace_with_mask(ids, is_other, others)

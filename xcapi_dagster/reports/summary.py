@@ -92,7 +92,7 @@ class SummaryTally:
         sent = times.filter(times["first_sent_at"].is_valid())
         ages = pc.subtract(sent["first_sent_at"].cast(pa.int64()), sent["conversion_time"].cast(pa.int64()))
         hours = np.maximum(pc.fill_null(ages, 0).to_numpy() / _MILLISECONDS_AN_HOUR, 0)
-        self._ages += np.histogram(hours, (*AGE_EDGES, np.inf))[0]
+        self._ages += np.bincount(np.digitize(hours, AGE_EDGES) - 1, minlength=len(AGE_EDGES))
         settled_at = pc.max(results["settled_at"]).as_py()
         self._last_settled_at = max(filter(None, (self._last_settled_at, settled_at)), default=None)
 
