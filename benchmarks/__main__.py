@@ -46,6 +46,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.keep and given.orders < _KEPT:
         parser.error(f"--keep needs --orders {_KEPT} or more")
+    if given.growth and given.growth <= given.orders:
+        parser.error("--growth needs more than --orders")
     console = Console(width=110)
     try:
         with tempfile.TemporaryDirectory(prefix="xcapi-benchmark-") as name:

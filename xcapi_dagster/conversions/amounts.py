@@ -1,5 +1,6 @@
 """Decimal amounts: out of whatever a warehouse gives, exact, and into the text that X gets."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from xcapi_dagster.conversions.texts import flags, keep_where, strip
 
 AMOUNT = pa.decimal128(38, 6)
 
+_CENTS = pa.decimal128(38, 2)
 _WHOLE_DIGITS = 32  # of AMOUNT
 _PLAIN = rf"^[+-]?0*(?:[0-9]{{1,{_WHOLE_DIGITS}}}(?:\.[0-9]{{0,6}}0*)?|\.[0-9]{{1,6}}0*)$"
 _TOO_PRECISE = r"(\.[0-9]{6})0+$"
@@ -58,6 +60,8 @@ def to_counts(amounts: Amounts) -> Amounts:
 
 def to_text(amounts: pa.Array) -> pa.Array:
     """Amounts as X gets them: at least two decimals, more only where they are not zero ("20.00", "1.234")."""
+    with suppress(pa.ArrowInvalid):  # some have more than two
+        return amounts.cast(_CENTS).cast(pa.string())
     texts = amounts.cast(pa.string())
     cents, more = pc.utf8_slice_codeunits(texts, 0, -4), pc.utf8_slice_codeunits(texts, -4)
     return pc.binary_join_element_wise(cents, pc.utf8_rtrim(more, characters="0"), "")
