@@ -112,8 +112,8 @@ def test_decimals_are_exact_or_unreadable() -> None:
     assert sent(pa.array([2**64 - 1], pa.uint64())) == ["18446744073709551615.00"]
 
 
-@given(st.lists(st.decimals(0, 10**25, places=6), max_size=20))
-@settings(max_examples=50)
+@given(st.integers(0, 6).flatmap(lambda places: st.lists(st.decimals(0, 10**25, places=places), max_size=20)))
+@settings(max_examples=100)
 def test_the_text_is_the_amount_with_two_decimals_or_more(amounts: list[Decimal]) -> None:
     """Nothing is lost, no exponent appears, and no zero follows the second decimal."""
     texts = to_text(pa.array(amounts, pa.decimal128(38, 6))).to_pylist()
