@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ __all__ = ["KEY", "Entries", "Fingerprints", "Found", "KeyIndex", "Keys", "conve
 
 _LEAST_BITS = 10  # of a place in the table
 _ENTERED_AT_ONCE = 1 << 16  # when the table grows
-_NONE = 0  # a request that there is not
 
 
 def conversion_keys(salt: bytes, scope: str, event_ids: Sequence[str], conversion_ids: Sequence[str]) -> Keys:
@@ -54,6 +53,20 @@ class Found(NamedTuple):
     fingerprints: Fingerprints
 
 
+class _Columns(NamedTuple):
+    """The entries of an index; number 0 is nobody's and says so."""
+
+    high: NDArray[Any]
+    low: NDArray[Any]
+    fingerprints: NDArray[Any]
+    requests: NDArray[Any]
+
+    @classmethod
+    def of(cls, size: int) -> Self:
+        """Room for so many, which takes no memory until it is used."""
+        return cls(*(np.zeros(size, kind) for kind in (np.uint64, np.uint64, np.uint64, np.uint32)))
+
+
 class KeyIndex:
     """The latest request of every key, in 28 bytes a key and six to twelve of the table that leads to them.
 
@@ -63,35 +76,33 @@ class KeyIndex:
 
     def __init__(self, size: int = 0) -> None:
         """Empty, with room for ``size`` keys; it grows when there are more."""
-        self._count = 0  # of the entries, whose numbers begin with 1
-        self._columns: list[Any] = [np.zeros(1, kind) for kind in (np.uint64, np.uint64, np.uint64, np.uint32)]
-        self._make_room(max(size, 1))
+        self._end = 1  # the number of the next entry
+        self._columns = _Columns.of(self._end)
+        self._make_room(self._end + max(size, 1))
 
     def __len__(self) -> int:
         """Entries held; a key that was added twice counts twice."""
-        return self._count
+        return self._end - 1
 
     def add(self, keys: Keys, fingerprints: Fingerprints, requests: NDArray[np.uint32]) -> None:
         """Let each key point to its request; of a key that is given twice, the later entry counts."""
-        self._make_room(self._count + len(keys))
-        entries = slice(self._count + 1, self._count + 1 + len(keys))
-        self._count += len(keys)
-        for column, values in zip(self._columns, (*_halves(keys), 0, _NONE), strict=True):
-            column[entries] = values
-        numbers = self._enter(np.arange(entries.start, entries.stop, dtype=np.int32))
-        _, _, of_fingerprints, of_requests = self._columns
-        of_fingerprints[numbers], of_requests[numbers] = fingerprints, requests
+        start, end = self._end, self._end + len(keys)
+        self._make_room(end)
+        self._end = end
+        self._columns.high[start:end], self._columns.low[start:end] = _halves(keys)
+        numbers = self._enter(np.arange(start, end, dtype=np.int32))
+        self._columns.fingerprints[numbers] = fingerprints
+        self._columns.requests[numbers] = requests
 
     def find(self, keys: Keys) -> Found:
         """The request and fingerprint of each key, zeros where the key is unknown."""
         numbers = self._numbers(*_halves(keys))
-        _, _, fingerprints, requests = self._columns
-        return Found(requests[numbers], fingerprints[numbers])
+        return Found(self._columns.requests[numbers], self._columns.fingerprints[numbers])
 
     def of_requests(self, requests: NDArray[np.uint32]) -> Entries:
         """The keys of which one of ``requests`` is the latest, each once."""
-        high, low, fingerprints, of_requests = self._columns
-        numbers = np.flatnonzero(np.isin(of_requests[: self._count + 1], requests))
+        high, low, fingerprints, of_requests = (column[: self._end] for column in self._columns)
+        numbers = np.flatnonzero(np.isin(of_requests, requests))
         keys = np.empty(len(numbers), KEY)
         keys["high"], keys["low"] = high[numbers], low[numbers]
         return Entries(keys, fingerprints[numbers], of_requests[numbers])
@@ -111,15 +122,14 @@ class KeyIndex:
         self, numbers: NDArray[np.int32], high: NDArray[np.uint64], low: NDArray[np.uint64]
     ) -> NDArray[np.intp]:
         """Where the entry of that number is another key's."""
-        of_high, of_low, _, _ = self._columns
         is_other = numbers > 0
-        same_high = np.flatnonzero(of_high[numbers] == high)
-        is_other[same_high] &= of_low[numbers[same_high]] != low[same_high]
+        same_high = np.flatnonzero(self._columns.high[numbers] == high)
+        is_other[same_high] &= self._columns.low[numbers[same_high]] != low[same_high]
         return np.flatnonzero(is_other)
 
     def _enter(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
         """Let the table lead to the entries of these numbers; returns those that it leads to, earlier ones of a key."""
-        high, low = self._columns[0][numbers], self._columns[1][numbers]
+        high, low = self._columns.high[numbers], self._columns.low[numbers]
         places, left, entered = self._places(high), np.arange(len(numbers)), numbers.copy()
         while len(left):
             is_free = self._table[places] == 0
@@ -129,17 +139,17 @@ class KeyIndex:
             left, places = left[others], self._next(places[others])
         return entered
 
-    def _make_room(self, size: int) -> None:
-        """Let there be room for ``size`` entries, with at least a third of the table's places free."""
-        if size < len(self._columns[0]):
+    def _make_room(self, end: int) -> None:
+        """Let there be room for entries up to ``end``, with at least a third of the table's places free."""
+        if end <= len(self._columns.high):
             return
-        bits = max(_LEAST_BITS, ((size + 1) * 3 // 2).bit_length())
-        for at, column in enumerate(self._columns):  # one after the other: memory is short
-            self._columns[at] = np.empty(2**bits * 2 // 3, column.dtype)
-            self._columns[at][: self._count + 1] = column[: self._count + 1]
+        bits = max(_LEAST_BITS, (end * 3 // 2).bit_length())
+        older, self._columns = self._columns, _Columns.of(2**bits * 2 // 3)
+        for column, values in zip(self._columns, older, strict=True):
+            column[: self._end] = values[: self._end]
         self._shift = np.uint64(64 - bits)
         self._table = np.zeros(2**bits, np.int32)
-        counting = np.flatnonzero(self._columns[3][: self._count + 1] != _NONE).astype(np.int32)
+        counting = np.flatnonzero(older.requests).astype(np.int32)  # not the second of a key that was added twice
         for start in range(0, len(counting), _ENTERED_AT_ONCE):
             self._enter(counting[start : start + _ENTERED_AT_ONCE])
 
