@@ -155,6 +155,20 @@ def test_a_wrong_query_is_named(doctor: Doctor, tmp_path: Path, orders: str, bro
     )
 
 
+def test_columns_that_are_not_read_are_told(doctor: Doctor, tmp_path: Path) -> None:
+    """One may be misspelled; of a file without names of columns, its first order is taken for them."""
+    shop(tmp_path, f'SELECT *, 1 AS mail, 2 AS "{CANARIES[0]}", 3 AS "{CANARIES[1]}", 4 AS twclick FROM ({GOOD})')
+    told = doctor(0)["columns"]["message"]
+    assert told.endswith("; not read: mail, twclick")
+    assert "; not given: conversion_id, " in told
+
+    shop(tmp_path, f"SELECT *, {', '.join(f'{at} AS other_{at}' for at in range(40))} FROM ({GOOD})")
+    assert doctor(0)["columns"]["message"].endswith(", other_28, other_29 and 10 more")
+
+    shop(tmp_path, "SELECT 1 AS order_id, now() AS ordered_at, true AS consent, 'x' AS e_mail")
+    assert doctor(2)["columns"]["message"].endswith("; not read: e_mail")
+
+
 @pytest.mark.parametrize(
     ("orders", "warned", "named", "mend"),
     [

@@ -1,7 +1,7 @@
 """This side: the warehouse and its orders, the ledger, the files, the limits."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -30,6 +30,7 @@ from xcapi_dagster.warehouse import Warehouse
 CHECKS = ("warehouse", "columns", "time zone", "orders", "identifiers", "ledger", "run launcher", "output", "limits")
 _OF_WAREHOUSE = CHECKS[1:5]
 _SAMPLE = 5_000  # orders
+_LISTED = 30  # names of columns
 _ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 _FEW_IDENTIFIED = 0.5  # of the orders
 _MANY_UNSENT = 0.2  # of the orders, rejected or without consent: a mistake in the query rather than in single orders
@@ -72,12 +73,21 @@ def _columns(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
     schema = warehouse.describe()
     resources.check_orders(settings, schema)
     told = ", ".join(f"{field.name} {_kind(field.type)}" for field in schema)
+    unread = _listed("not read", warehouse.unread())
     if not {*PRIMARY_IDENTIFIERS, "landing_url", *PAIRED_IDENTIFIERS} & {*schema.names}:
         mend = "give at least one of email, phone, twclid and landing_url"
-        yield Finding("columns", "broken", f"none of them tells X whose order it is: {told}", mend)
+        yield Finding("columns", "broken", f"none of them tells X whose order it is: {told}{unread}", mend)
         return
     absent = [name for name in COLUMNS if name not in schema.names]
-    yield Finding("columns", "ok", told + (f"; not given: {', '.join(absent)}" if absent else ""))
+    yield Finding("columns", "ok", told + _listed("not given", absent) + unread)
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    """What is so, if anything is; of a table with hundreds of columns the first."""
+    if not names:
+        return ""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"; {what}: {', '.join(names[:_LISTED])}{more}"
 
 
 def _kind(kind: pa.DataType) -> str:

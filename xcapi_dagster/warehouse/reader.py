@@ -4,6 +4,7 @@ A database opens short sessions; a session names its columns, each with the SQL 
 streams the answer to a query.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,7 +19,17 @@ import sqlalchemy as sa
 from xcapi_dagster import iso8601
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse.batches import in_batches_of, in_types_of
-from xcapi_dagster.warehouse.query import Column, Expression, Naming, Query, Relation, known, select
+from xcapi_dagster.warehouse.query import (
+    KNOWN_COLUMNS,
+    NAME,
+    Column,
+    Expression,
+    Naming,
+    Query,
+    Relation,
+    known,
+    select,
+)
 from xcapi_dagster.warehouse.window import time_kind, window_between
 
 
@@ -70,6 +81,15 @@ class Warehouse:
         """
         with self.database.connect(self.orders) as session:
             return _schema(known(session.columns()))
+
+    def unread(self) -> list[str]:
+        """The names of the orders' other columns. Raises ConfigurationError where `describe` would.
+
+        Only such as names of columns are: what is taken for the names of a file that has none are people's data.
+        """
+        with self.database.connect(self.orders) as session:
+            others = [column.name for column in session.columns() if column.name.lower() not in KNOWN_COLUMNS]
+        return [name for name in others if re.fullmatch(NAME, name)]
 
     def read(self, start: datetime, end: datetime, batch_rows: int = 49_152) -> Iterator[pa.RecordBatch]:
         """The orders with ``start`` <= ordered_at < ``end`` (aware), in an order that is the same every time.
