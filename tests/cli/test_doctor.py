@@ -168,6 +168,9 @@ def test_columns_that_are_not_read_are_told(doctor: Doctor, tmp_path: Path) -> N
     shop(tmp_path, "SELECT 1 AS order_id, now() AS ordered_at, true AS consent, 'x' AS e_mail")
     assert doctor(2)["columns"]["message"].endswith("; not read: e_mail")
 
+    shop(tmp_path, "SELECT 1 AS id, now() AS created_at, true AS consent, 'x' AS email")
+    assert doctor(2)["columns"]["message"].endswith("; not read: id, created_at")
+
 
 @pytest.mark.parametrize(
     ("orders", "warned", "named", "mend"),

@@ -21,6 +21,7 @@ from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.engines import check_ledger_url, is_there
 from xcapi_dagster.delivery.safeguards import admit, admit_none
 from xcapi_dagster.doctor.finding import Finding, Status, guarded, not_checked
+from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.machines import check_ledger_is_shared, dagster_home
 from xcapi_dagster.outputs import check_folder, check_output_url
 from xcapi_dagster.reports.identifiers import IDENTIFIERS, STRONG_IDENTIFIERS
@@ -70,10 +71,12 @@ def _reachable(settings: Settings) -> Iterator[Finding]:
 
 
 def _columns(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
-    schema = warehouse.describe()
-    resources.check_orders(settings, schema)
+    schema, unread = warehouse.describe(), _listed("not read", warehouse.unread())
+    try:
+        resources.check_orders(settings, schema)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}{unread}") from None
     told = ", ".join(f"{field.name} {_kind(field.type)}" for field in schema)
-    unread = _listed("not read", warehouse.unread())
     if not {*PRIMARY_IDENTIFIERS, "landing_url", *PAIRED_IDENTIFIERS} & {*schema.names}:
         mend = "give at least one of email, phone, twclid and landing_url"
         yield Finding("columns", "broken", f"none of them tells X whose order it is: {told}{unread}", mend)
