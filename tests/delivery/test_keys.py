@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xcapi_dagster.delivery.keys import KEY, KeyIndex, Keys, conversion_keys
+from xcapi_dagster.delivery import key_index
+from xcapi_dagster.delivery.key_index import KeyIndex
+from xcapi_dagster.delivery.keys import KEY, Entries, Keys, conversion_keys
+from xcapi_dagster.delivery.sorted_keys import SortedKeys
 
 SALT = bytes(range(16))
 
@@ -23,17 +26,24 @@ def as_keys(halves: list[tuple[int, int]]) -> Keys:
     return np.array(halves, KEY)
 
 
-@given(ENTRIES, st.lists(st.tuples(HALVES, HALVES), max_size=40))
-@settings(max_examples=150, deadline=None)
-def test_index_is_a_dict(batches: list[list[tuple[int, int, int, int]]], probes: list[tuple[int, int]]) -> None:
-    """The latest entry of every key is found, in any order of probes, and nothing else is."""
-    index, model = KeyIndex(), {}
-    for batch in batches:
-        index.add(
-            as_keys([(high, low) for high, low, _, _ in batch]),
-            np.array([fingerprint for _, _, fingerprint, _ in batch], np.uint64),
-            np.array([request for _, _, _, request in batch], np.uint32),
-        )
+def as_entries(batch: list[tuple[int, int, int, int]]) -> Entries:
+    """Upper and lower half, fingerprint and request of each."""
+    keys = as_keys([(high, low) for high, low, _, _ in batch])
+    fingerprints = np.array([fingerprint for _, _, fingerprint, _ in batch], np.uint64)
+    return Entries(keys, fingerprints, np.array([request for _, _, _, request in batch], np.uint32))
+
+
+@given(ENTRIES, st.integers(0, 12), st.lists(st.tuples(HALVES, HALVES), max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_index_is_a_dict(
+    batches: list[list[tuple[int, int, int, int]]], loaded: int, probes: list[tuple[int, int]]
+) -> None:
+    """The latest entry of every key is found, loaded or added, in any order of probes, and nothing else is."""
+    size = sum(map(len, batches[:loaded]))
+    index, model = KeyIndex(SortedKeys(map(as_entries, batches[:loaded]), size)), {}
+    for number, batch in enumerate(batches):
+        if number >= loaded:
+            index.add(*as_entries(batch))
         model |= {(high, low): (request, fingerprint) for high, low, fingerprint, request in batch}
     found = index.find(as_keys(probes))
     assert list(zip(found.requests.tolist(), found.fingerprints.tolist(), strict=True)) == [
@@ -41,13 +51,14 @@ def test_index_is_a_dict(batches: list[list[tuple[int, int, int, int]]], probes:
     ]
     some = {request for request, _ in list(model.values())[::2]}
     entries = index.of_requests(np.array(sorted(some), np.uint32))
+    assert entries.keys.dtype == KEY  # in the order of bytes in which they are written down
     listed = [(*key, *told) for key, *told in zip(*(column.tolist() for column in entries), strict=True)]
     assert sorted(listed) == sorted(
         (*key, fingerprint, request) for key, (request, fingerprint) in model.items() if request in some
     )
 
 
-def test_an_index_that_grows_keeps_the_latest_of_many_batches() -> None:
+def test_index_of_many_batches_keeps_the_latest_and_stays_compact() -> None:
     """Each of 20,000 keys, half of them added twice, is found with its later request, and no other key is."""
     generator = np.random.default_rng(1)
     keys = generator.integers(0, 2**63, (20_000, 2), np.uint64).view(KEY).reshape(-1)
@@ -57,8 +68,20 @@ def test_an_index_that_grows_keeps_the_latest_of_many_batches() -> None:
         index.add(keys[part], np.zeros(len(part), np.uint64), np.full(len(part), request, np.uint32))
     latest = {int(key): request for request, part in enumerate(np.array_split(order, 600), 1) for key in part}
     assert index.find(keys).requests.tolist() == [latest[position] for position in range(20_000)]
+    assert len(index) < 1.5 * 20_000
     others = generator.integers(0, 2**63, (20_000, 2), np.uint64).view(KEY).reshape(-1)
     assert not index.find(others).requests.any()
+
+
+def test_a_key_that_was_added_twice_at_once_is_one_when_the_index_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found with the later request, before and after that, also where its two entries part."""
+    monkeypatch.setattr(key_index, "_ENTERED_AT_ONCE", 7)
+    keys = np.random.default_rng(2).integers(0, 2**63, (5000, 2), np.uint64).view(KEY).reshape(-1)
+    index = KeyIndex()
+    index.add(np.repeat(keys[:300], 2), np.zeros(600, np.uint64), np.arange(1, 601, dtype=np.uint32))
+    assert np.array_equal(index.find(keys[:300]).requests, np.arange(2, 601, 2))
+    index.add(keys[300:], np.zeros(4700, np.uint64), np.full(4700, 601, np.uint32))
+    assert np.array_equal(index.find(keys[:300]).requests, np.arange(2, 601, 2))
 
 
 @pytest.mark.parametrize("size", [1, 2, *range(680, 686), *range(1362, 1368)])
@@ -67,7 +90,7 @@ def test_an_index_has_room_for_as_many_as_are_added(size: int) -> None:
     keys = np.random.default_rng(size).integers(0, 2**63, (size + 1, 2), np.uint64).view(KEY).reshape(-1)
     requests = np.arange(1, size + 2, dtype=np.uint32)
     fingerprints = requests.astype(np.uint64)
-    for index in (KeyIndex(), KeyIndex(size), KeyIndex(size + 1)):
+    for index in (KeyIndex(), KeyIndex(SortedKeys([Entries(keys[1:], fingerprints[1:], requests[:-1])], size))):
         index.add(keys[:size], fingerprints[:size], requests[:size])
         index.add(keys[size:], fingerprints[size:], requests[size:])
         assert np.array_equal(index.find(keys).requests, requests)

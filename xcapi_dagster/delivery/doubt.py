@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xcapi_dagster.delivery.batch import Chunk
-from xcapi_dagster.delivery.keys import Entries, KeyIndex
+from xcapi_dagster.delivery.key_index import KeyIndex
+from xcapi_dagster.delivery.keys import Entries
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.records import Request
 from xcapi_dagster.delivery.standing import HORIZON_SECONDS, Policy, differs, is_too_late

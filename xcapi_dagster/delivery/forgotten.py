@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from xcapi_dagster.delivery.database import Database
-from xcapi_dagster.delivery.keys import KEY, KeyIndex, Keys
+from xcapi_dagster.delivery.key_index import KeyIndex
+from xcapi_dagster.delivery.keys import KEY, Keys
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.records import Request
 from xcapi_dagster.delivery.tables import request

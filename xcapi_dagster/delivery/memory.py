@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, func, select
 
-from xcapi_dagster.delivery.keys import KEY, Entries, Fingerprints, KeyIndex, Keys
+from xcapi_dagster.delivery.key_index import KeyIndex
+from xcapi_dagster.delivery.keys import KEY, Entries, Fingerprints, Keys
 from xcapi_dagster.delivery.records import Request, RequestState, Verdict, request_of, verdict_of
+from xcapi_dagster.delivery.sorted_keys import SortedKeys
 from xcapi_dagster.delivery.tables import request, verdict
 
 # The requests that say something of their conversions; of the others only their children or verdicts do.
@@ -122,9 +124,7 @@ class Memory:
         told = request.c.state.in_(_TELLING)
         size = connection.execute(select(func.coalesce(func.sum(request.c.size), 0)).where(of_scope, told)).scalar_one()
         with self._lock:
-            self._index = KeyIndex(int(size))
-            for rows in self._rows(connection):
-                self._index.add(*self._note(rows))
+            self._index = KeyIndex(SortedKeys(map(self._note, self._rows(connection)), int(size)))
             self._latest_indexed = max(self.requests, default=0)
 
     def _rows(self, connection: Connection) -> Iterator[Sequence[Row[Any]]]:

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from upath import UPath
 
-from xcapi_dagster.delivery.keys import Fingerprints, KeyIndex, Keys
+from xcapi_dagster.delivery.key_index import KeyIndex
+from xcapi_dagster.delivery.keys import Fingerprints, Keys
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import Column, Outcomes
 from xcapi_dagster.delivery.standing import Standing, Standings, differs
@@ -113,7 +114,7 @@ class Changes:
 
 
 class _Superseded:
-    """Conversions that lie aside, found by their keys; 40 bytes of memory each at most."""
+    """Conversions that lie aside, found by their keys; in some 36 bytes of memory each."""
 
     def __init__(self, path: UPath, ledger: KeepsKeys) -> None:
         self._path = path
