@@ -5,8 +5,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
+from weakref import ReferenceType, ref
 
 import numpy as np
 import pytest
@@ -676,6 +678,26 @@ def test_orders_that_cannot_be_read_stop_the_senders(start: Start, orders: Order
             delivery.deliver("2026-09-21", chunks(ledger))
     assert "interrupted" in str(delivery.halted)
     assert len(bench.sandbox.requests) <= 1
+
+
+def test_a_chunk_is_let_go_of_before_the_next_is_read(start: Start, orders: Orders, clock: Clock) -> None:
+    """Two at once would take twice the memory; requests under way hold no more of one than their JSON."""
+    bench, members = start(), orders(1_500)
+    alive: list[int] = []
+    made: list[ReferenceType[Any]] = []
+
+    def chunk(ledger: Ledger, part: Members) -> Chunk:
+        alive.append(sum(render() is not None for render in made))
+        plain = bench.chunk(ledger, part)
+        chunk = replace(plain, render=partial(plain.render))
+        made.append(ref(chunk.render))
+        return chunk
+
+    with bench.ledger("run-1") as ledger:
+        delivery = Delivery(ledger, bench.client(), Terms(RESEND, DEMO_EVENT_ID), sleep=clock.sleep)
+        parts = (members[at : at + 500] for at in range(0, 1_500, 500))
+        delivery.deliver("2026-09-21", (chunk(ledger, part) for part in parts))
+    assert (len(bench.sandbox.requests), alive) == (3, [0, 0, 0])
 
 
 def test_a_process_that_stood_still_does_not_post(start: Start, orders: Orders, clock: Clock) -> None:

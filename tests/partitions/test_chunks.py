@@ -1,9 +1,12 @@
 """Conversions as they are read for delivery, and their keys when they are read again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
+from weakref import ReferenceType, ref
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +16,9 @@ from upath import UPath
 
 from xcapi_dagster.conversions.payload import to_events
 from xcapi_dagster.conversions.schema import CONVERSIONS
+from xcapi_dagster.delivery.batch import Chunk
 from xcapi_dagster.delivery.keys import Keys, conversion_keys
+from xcapi_dagster.parquet import ParquetFile
 from xcapi_dagster.partitions.chunks import KeptKeys, chunks, keys_of
 
 
@@ -71,6 +76,32 @@ def test_keys_of_several_events() -> None:
     expected = ledger.keys(["o87ne", "o87ne", "o87nf"] * 2, ["A-1"] * 6).tolist()
     assert keys_of(ledger, orders).tolist() == keys_of(ledger, orders.combine_chunks()).tolist() == expected
     assert len(keys_of(ledger, orders.slice(0, 0))) == 0
+
+
+def test_a_chunk_is_let_go_of_before_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else two of them would be in memory at once; a row group is a chunk."""
+    row = {"row": 7, "order_id": "A", "conversion_id": "A-1", "event_id": "o87ne", "twclid": "x", "fingerprint": 5}
+    row["conversion_time"] = datetime(2026, 9, 21, tzinfo=UTC)
+    pq.write_table(pa.Table.from_pylist([row] * 6, schema=CONVERSIONS), tmp_path / "six", row_group_size=2)
+    read: list[ReferenceType[pa.Table]] = []
+    alive: list[int] = []
+    read_row_group = ParquetFile.read_row_group
+
+    def watched(file: ParquetFile, *of: Any, **options: Any) -> pa.Table:
+        alive.append(sum(table() is not None for table in read))
+        conversions = read_row_group(file, *of, **options)
+        read.append(ref(conversions))
+        return conversions
+
+    monkeypatch.setattr(ParquetFile, "read_row_group", watched)
+    rendered = chain.from_iterable(map(_events, chunks(UPath(tmp_path / "six"), partial(keys_of, Counting()))))
+    assert (len(list(rendered)), alive) == (6, [0, 0, 0])
+
+
+def _events(chunk: Chunk) -> Iterator[bytes]:
+    """The JSON of each, one after the other, as requests are made of them."""
+    events = chunk.render(np.arange(2))
+    yield from (events.text_of(position) for position in range(2))
 
 
 def test_files_of_earlier_versions(tmp_path: Path) -> None:

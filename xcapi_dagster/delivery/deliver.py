@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -96,7 +97,7 @@ class Delivery:
         running: set[Future[None]] = set()
         with ThreadPoolExecutor(self._terms.senders, thread_name_prefix="xcapi-sender") as pool:
             try:
-                for batch in (batch for chunk in chunks for batch in self._batches(chunk)):
+                for batch in chain.from_iterable(map(self._batches, chunks)):  # which holds no chunk but the current
                     room.acquire()
                     if self.halted:
                         break

@@ -1,6 +1,7 @@
 """The conversions of a partition's file as delivery takes them, a row group at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
@@ -27,9 +28,12 @@ class KeepsKeys(Protocol):
 
 def chunks(path: UPath, keys_of: Callable[[pa.Table], Keys]) -> Iterator[Chunk]:
     """The conversions in the file at ``path``, with the keys that ``keys_of`` gives for them."""
-    for conversions in row_groups(path, _READ):
-        fingerprints, times = versions(conversions)
-        yield Chunk(keys=keys_of(conversions), fingerprints=fingerprints, times=times, render=_renderer(conversions))
+    return map(partial(_chunk, keys_of), row_groups(path, _READ))  # a loop would hold one while the next is read
+
+
+def _chunk(keys_of: Callable[[pa.Table], Keys], conversions: pa.Table) -> Chunk:
+    fingerprints, times = versions(conversions)
+    return Chunk(keys=keys_of(conversions), fingerprints=fingerprints, times=times, render=_renderer(conversions))
 
 
 def row_groups(path: UPath, columns: list[str] | None = None) -> Iterator[pa.Table]:

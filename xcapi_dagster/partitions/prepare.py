@@ -35,8 +35,6 @@ _Tables = tuple[pa.Table, pa.Table]  # of CONVERSIONS and of REJECTIONS
 
 PREPARED_FILES: tuple[FileKind, ...] = ("conversions", "invalid")  # of a partition, that this stage leaves
 
-_ROWS_OF_A_GROUP = 24_576  # conversions that are sent from memory at a time: half of what is read, which takes less
-
 _FACTS = b"xcapi.prepared"  # key of the counts in the conversions file's metadata
 
 
@@ -145,7 +143,7 @@ class _PartitionFiles:
 
     def write(self, conversions: pa.Table, rejections: pa.Table, read: int = 0, mistyped_domains: int = 0) -> None:
         """Add a chunk, and what was counted when it was prepared: all rejections of an order are in the same one."""
-        self._conversions.write_table(conversions, _ROWS_OF_A_GROUP)
+        self._conversions.write_table(conversions)
         self._invalid.write_table(rejections)
         self._tally.update(order_states(rejections)["state"].to_pylist())
         self._tally.update(read=read, ready=len(conversions))
