@@ -2,6 +2,7 @@
 
 import json
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,12 @@ _PARSED = pa.list_(pa.struct([(name, pa.string()) for name in _FIELDS]))
 _SIXTH_DECIMAL = Decimal("0.000001")
 _DIGITS = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
+_LEFT_OUT = -1  # no member
+_BRACKETS = pa.array(["", "[{", "},{", "}]"])  # around and between objects
+_NOTHING, _FIRST, _NEXT, _LAST = range(len(_BRACKETS))
+
+Positions = npt.NDArray[np.int32]
+
 
 class Contents(NamedTuple):
     """For each order the JSON array of its items, null where there is none, and what is wrong with them."""
@@ -38,9 +45,10 @@ class Contents(NamedTuple):
 
 
 class _Field(NamedTuple):
-    """One field of all items: its JSON member, null where it is left out, and what is wrong with it."""
+    """One field of all items: which of the ``members``, JSON or null where it is left out, each has; what is wrong."""
 
-    member: pa.Array
+    members: pa.Array
+    of_items: Positions
     invalid: pa.Array
     has_email: pa.Array
 
@@ -57,7 +65,7 @@ def to_contents(column: pa.Array) -> Contents:
     fields = _read(pc.list_flatten(lists))
     invalid = pc.or_(unreadable, _any(order_of, len(lists), [field.invalid for field in fields]))
     with_email = _any(order_of, len(lists), [field.has_email for field in fields])
-    contents = _write([field.member for field in fields], order_of, len(lists))
+    contents = _write(fields, order_of, len(lists))
     return Contents(drop_where(pc.or_(invalid, with_email), contents), invalid, with_email)
 
 
@@ -89,29 +97,31 @@ def _read(items: pa.Array) -> list[_Field]:
 def _read_field(name: str, column: pa.Array) -> _Field:
     """The field, read once for each distinct value: the same goods again and again."""
     try:
-        encoded = column.dictionary_encode()
+        encoded = column.dictionary_encode("encode")
+        values, of_items = encoded.dictionary, encoded.indices.to_numpy()
     except pa.ArrowNotImplementedError:  # lists, structs and the like, which no usual item has there
-        return _read_values(name, column)
-    member, *masks = _read_values(name, encoded.dictionary)
-    return _Field(member.take(encoded.indices), *(_of_items(mask, encoded.indices) for mask in masks))
+        values, of_items = column, np.arange(len(column), dtype=np.int32)
+    members, *masks = _read_values(name, values)
+    return _Field(members, of_items, *(_of_items(mask, of_items) for mask in masks))
 
 
-def _of_items(mask: pa.Array, indices: pa.Array) -> pa.Array:
+def _of_items(mask: pa.Array, of_items: Positions) -> pa.Array:
     """The mask of distinct values as that of items: mostly it is true nowhere."""
-    return mask.take(indices) if pc.any(mask).as_py() else pa.repeat(False, len(indices))
+    return mask.take(pa.array(of_items)) if pc.any(mask).as_py() else pa.repeat(False, len(of_items))
 
 
-def _read_values(name: str, values: pa.Array) -> _Field:
+def _read_values(name: str, values: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """The JSON member of each value, which are invalid, and which have an e-mail address in them."""
     nowhere = pa.repeat(False, len(values))
     if name == "content_price":
         prices = amounts.to_amounts(values)
         invalid = pc.or_(prices.unreadable, flags(pc.less(prices.values, Decimal(0))))
-        return _Field(plain_member(name, amounts.to_text(prices.values)), invalid, nowhere)
+        return plain_member(name, amounts.to_text(prices.values)), invalid, nowhere
     if name == "num_items":
         counts = amounts.to_counts(amounts.to_amounts(values))
-        return _Field(json_member(name, counts.values.cast(pa.string())), counts.unreadable, nowhere)
+        return json_member(name, counts.values.cast(pa.string())), counts.unreadable, nowhere
     texts = strip(to_text(values))
-    return _Field(text_member(name, texts), flags(pc.equal(texts, UNREADABLE)), has_email(texts))
+    return text_member(name, texts), flags(pc.equal(texts, UNREADABLE)), has_email(texts)
 
 
 def _any(order_of: npt.NDArray[np.int64], orders: int, masks: list[pa.Array]) -> pa.Array:
@@ -123,28 +133,48 @@ def _any(order_of: npt.NDArray[np.int64], orders: int, masks: list[pa.Array]) ->
     return pa.array(found)
 
 
-def _write(members: list[pa.Array], order_of: npt.NDArray[np.int64], orders: int) -> pa.Array:
+def _write(fields: list[_Field], order_of: npt.NDArray[np.int64], orders: int) -> pa.Array:
     """The JSON array of each order's items; null where none has a member."""
-    has_member = np.zeros(len(order_of), np.bool_)
-    for member in members:
-        has_member |= to_bools(member.is_valid())
-    if not has_member.any():
-        return pa.nulls(orders, pa.string())
-    if not has_member.all():
-        members = [member.filter(pa.array(has_member)) for member in members]
-    counts = np.bincount(order_of[has_member], minlength=orders)
-    return keep_where(pa.array(counts > 0), _arrays_of_objects(members, counts))
+    of_items = [_given(field) for field in fields]
+    is_empty = reduce(np.logical_and, (each == _LEFT_OUT for each in of_items), np.ones(len(order_of), np.bool_))
+    if is_empty.any():
+        of_items, order_of = [each[~is_empty] for each in of_items], order_of[~is_empty]
+    counts = np.bincount(order_of, minlength=orders)
+    return keep_where(pa.array(counts > 0), _arrays_of_objects([field.members for field in fields], of_items, counts))
 
 
-def _arrays_of_objects(members: list[pa.Array], counts: npt.NDArray[np.int64]) -> pa.Array:
-    """An array for each count, of that many of the next objects; each of these has a member that is not null.
+def _given(field: _Field) -> Positions:
+    """Which member each item has, _LEFT_OUT where it has none."""
+    if field.members.null_count == 0:
+        return field.of_items
+    is_given = to_bools(field.members.is_valid())[field.of_items]
+    return np.where(is_given, field.of_items, np.int32(_LEFT_OUT))
 
-    An array without any would have one that is empty. The texts are long: each is put together in three passes.
+
+def _arrays_of_objects(members: list[pa.Array], of_items: list[Positions], counts: npt.NDArray[np.int64]) -> pa.Array:
+    """An array for each count, of that many of the next items, each an object of those ``members`` that are its own.
+
+    Arrow keeps the texts of an array one behind the other. So members, commas and brackets, taken in the order in which
+    they stand in the JSON of all orders, are that JSON, and only where an order's begins is to be told. To join them
+    would be a pass over long texts for objects, for arrays and for the brackets around these.
     """
-    insides = pc.binary_join_element_wise(*members, ",", null_handling="skip")
-    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends), insides), "},{")
-    return pc.binary_join_element_wise("[{", joined, "}]", "")
+    ends = np.cumsum(counts)
+    taken = np.full((counts.sum(), len(members) + 2), _NOTHING, np.int32)
+    taken[:, 0] = _NEXT
+    taken[(ends - counts)[counts > 0], 0] = _FIRST
+    taken[ends[counts > 0] - 1, -1] = _LAST
+    texts, known = [_BRACKETS], len(_BRACKETS)
+    is_begun = np.zeros(len(taken), np.bool_)
+    for column, (of_field, of_each) in enumerate(zip(members, of_items, strict=True), 1):
+        texts += [of_field, pc.binary_join_element_wise(",", of_field, "")]
+        is_given = of_each != _LEFT_OUT
+        first = np.where(is_begun, np.int32(known + len(of_field)), np.int32(known))  # of these texts
+        taken[:, column] = np.where(is_given, first + of_each, _NOTHING)
+        is_begun |= is_given
+        known += 2 * len(of_field)
+    _, offsets, held = pa.concat_arrays(texts).take(pa.array(taken.ravel())).buffers()
+    bounds = np.frombuffer(offsets, np.int32)[np.append(0, ends) * taken.shape[1]]
+    return pa.StringArray.from_buffers(len(counts), pa.py_buffer(bounds), held)
 
 
 def _parse_column(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
