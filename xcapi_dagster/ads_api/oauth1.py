@@ -53,7 +53,8 @@ def _base_string(method: str, url: str, oauth: Iterable[tuple[str, str]]) -> str
     query = parse_qsl(parts.query, keep_blank_values=True)
     pairs = sorted((_encoded(name), _encoded(value)) for name, value in (*oauth, *query))
     parameters = "&".join(f"{name}={value}" for name, value in pairs)
-    return f"{method}&{_encoded(address)}&{_encoded(parameters)}"
+    twice_encoded = parameters.replace("%", "%25").replace("=", "%3D").replace("&", "%26")  # the rest needs none
+    return f"{method}&{_encoded(address)}&{twice_encoded}"
 
 
 @lru_cache(maxsize=64)  # names, keys and tokens are the same in every request

@@ -14,7 +14,7 @@ class KeyIndex:
     """The latest request of every key: what was loaded is sorted, what is added is in a hash table of columns.
 
     The table takes six to twelve bytes a key besides its columns, and a tenth of the time: the upper bits of a key,
-    which is as good as random, say at which place of it the number of an entry stands, or else a few places further.
+    which is as good as random, say at which place of it the number of an entry stands, or else a few steps further.
     Each step is taken for thousands of keys at once.
     """
 
@@ -57,11 +57,11 @@ class KeyIndex:
         """The number of each key's entry, 0 where there is none."""
         places = self._places(high)
         numbers: NDArray[np.int32] = self._table[places]
-        others = self._others(numbers, high, low)
+        others, step = self._others(numbers, high, low), 1
         while len(others):
-            places[others] = self._next(places[others])
+            places[others] = self._next(places[others], step)
             numbers[others] = found = self._table[places[others]]
-            others = others[self._others(found, high[others], low[others])]
+            others, step = others[self._others(found, high[others], low[others])], step + 1
         return numbers
 
     def _others(
@@ -84,13 +84,15 @@ class KeyIndex:
     def _enter(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
         """Let the table lead to the entries of these numbers; returns those that it leads to, earlier ones of a key."""
         high, low = self._columns.high[numbers], self._columns.low[numbers]
-        places, left, entered = self._places(high), np.arange(len(numbers)), numbers.copy()
+        places, left, entered, step = self._places(high), np.arange(len(numbers)), numbers.copy(), 1
         while len(left):
             is_free = self._table[places] == 0
             self._table[places[is_free]] = numbers[left[is_free]]  # of several at one place, one remains
             entered[left] = found = self._table[places]
+            taken = np.flatnonzero(found != numbers[left])  # the others stand there now
+            left, places, found = left[taken], places[taken], found[taken]
             others = self._others(found, high[left], low[left])
-            left, places = left[others], self._next(places[others])
+            left, places, step = left[others], self._next(places[others], step), step + 1
         return entered
 
     def _make_room(self, end: int) -> None:
@@ -111,5 +113,6 @@ class KeyIndex:
         """Where in the table to look for each key first."""
         return (high >> self._shift).astype(np.intp)
 
-    def _next(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
-        return (places + 1) & (len(self._table) - 1)
+    def _next(self, places: NDArray[np.intp], step: int) -> NDArray[np.intp]:
+        """Where to look after that: each step is one longer, which leads to every place, and out of crowded ones."""
+        return (places + step) & (len(self._table) - 1)
