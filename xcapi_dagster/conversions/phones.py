@@ -41,7 +41,7 @@ from xcapi_dagster.conversions.phone_metadata import (
     plan_of_region,
     without_international_prefix,
 )
-from xcapi_dagster.conversions.texts import replace_where, to_bools
+from xcapi_dagster.conversions.texts import contains_any, replace_where, to_bools
 
 # What most numbers look like: digits between the library's commonest punctuation, at most one plus sign in front,
 # and not only zeros behind the last full stop.
@@ -125,11 +125,8 @@ def to_e164(numbers: pa.Array, regions: pa.Array) -> E164:
 def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]:
     """The rows that can be settled column-wise, in parts that do not overlap; the others need the library."""
     fits = pc.less_equal(pc.binary_length(numbers), _MAX_CHARACTERS)
-    numbers = replace_where(
-        pc.match_substring_regex(numbers, _PLAIN_EXTENSION),
-        numbers,
-        lambda some: pc.replace_substring_regex(some, _PLAIN_EXTENSION, ""),
-    )
+    has_extension = contains_any(numbers, "xX")
+    numbers = replace_where(has_extension, numbers, lambda some: pc.replace_substring_regex(some, _PLAIN_EXTENSION, ""))
     plain = pc.fill_null(pc.and_(fits, pc.match_substring_regex(numbers, _PLAIN)), False)
     texts = numbers.filter(plain)
     dialed = Dialed(np.flatnonzero(to_bools(plain)), _digits_of(texts))

@@ -18,6 +18,7 @@ _EMAIL_INSIDE = r"[^\s@]@[^\s@]+\.\pL{2}"
 
 Bytes = npt.NDArray[np.uint8]
 
+_LAST_ASCII = 0x7F
 _BLOCK = 1 << 16  # bytes
 
 
@@ -29,13 +30,12 @@ def strip(texts: pa.Array) -> pa.Array:
 def strip_invisible(texts: pa.Array) -> pa.Array:
     """The texts without white space and invisible format characters at their ends; null where nothing is left."""
     texts = pc.utf8_trim_whitespace(texts)
-    return _blank_to_null(replace_where(pc.invert(pc.string_is_ascii(texts)), texts, _without_invisible_ends))
+    return _blank_to_null(replace_where(is_not_ascii(texts), texts, _without_invisible_ends))
 
 
 def lower(texts: pa.Array) -> pa.Array:
     """What `str.lower` gives, by which others hash; `pc.utf8_lower` differs in some 80 characters."""
-    is_other = pc.invert(pc.string_is_ascii(texts))
-    return pc.ascii_lower(replace_where(is_other, texts, lambda some: map_distinct(some, str.lower)))
+    return pc.ascii_lower(replace_where(is_not_ascii(texts), texts, lambda some: map_distinct(some, str.lower)))
 
 
 def has_email(texts: pa.Array) -> pa.Array:
@@ -54,6 +54,11 @@ def has_halves(text: str) -> bool:
 def contains_any(texts: pa.Array, characters: str) -> pa.Array:
     """Whether each text contains one of these ASCII characters; false for null."""
     return has_byte(texts, lambda held: reduce(np.logical_or, (held == ord(character) for character in characters)))
+
+
+def is_not_ascii(texts: pa.Array) -> pa.Array:
+    """Whether each text has a character beyond ASCII; false for null."""
+    return has_byte(texts, lambda held: held > _LAST_ASCII)
 
 
 def has_byte(texts: pa.Array, is_wanted: Callable[[Bytes], npt.NDArray[np.bool_]]) -> pa.Array:
