@@ -5,8 +5,9 @@
 prints its port and then, for each line read, what it received so far. It answers as X documents. Of every request it
 checks the signature's presence, the 500 conversions and that each has an identifier, by counting; of every
 hundredth it reads the JSON and looks at each conversion. What is wrong with one is refused, so that a fast pipeline
-that sends rubbish ends with rejections instead of a good time. All that it takes it keeps, and for the line `digest`
-reads each conversion and tells the digest of all.
+that sends rubbish ends with rejections instead of a good time. All that it takes it keeps, in memory up to a gigabyte,
+since X does not write to the disk that the ledger is on; for the line `digest` it reads each conversion and tells the
+digest of all.
 
 With ``--refuse`` it takes no order whose number ends in 000 or 500. It echoes the id of the first one in a request, as
 X echoes values, or says nothing of it.
@@ -28,6 +29,7 @@ from xcapi_dagster.settings import DEMO
 
 _MOST = 500  # as X documents; not the constant of the product, which is to be judged
 
+_MOST_BYTES_IN_MEMORY = 1 << 30
 _READ_EVERY = 100
 _REFUSED_ID = re.compile(rb'"conversion_id":"(order-[0-9]*[05]00)"')
 
@@ -160,5 +162,5 @@ if __name__ == "__main__":
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--refuse", choices=("echoing", "silently"))
     given = parser.parse_args()
-    with tempfile.TemporaryFile() as file:
+    with tempfile.SpooledTemporaryFile(_MOST_BYTES_IN_MEMORY) as file:
         asyncio.run(serve(given.delay, given.refuse, file))
