@@ -47,7 +47,7 @@ def parquet_writer(path: UPath, schema: pa.Schema) -> Iterator[Writer]:
 
     Zstandard finds what repeats better than Parquet's own dictionaries do, which makes files smaller and a third faster
     to write and to read; but user agents are long and few. Hashes it compresses twice as fast without their lengths
-    between them, numbers and times as differences. Line items are half of all bytes: at its fast level they take a
+    between them, numbers and times as differences. Line items are most of all bytes: at its fast level they take a
     quarter less time and, compressed, half as much room again. Of texts, order ids alone are looked for by what is
     least and greatest in a row group.
     """

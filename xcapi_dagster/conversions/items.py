@@ -45,7 +45,10 @@ class Contents(NamedTuple):
 
 
 class _Field(NamedTuple):
-    """One field of all items: which of the ``members``, JSON or null where it is left out, each has; what is wrong."""
+    """One field of all items.
+
+    ``members`` are its values as JSON, null where left out; ``of_items`` says which of them each item has.
+    """
 
     members: pa.Array
     of_items: Positions

@@ -125,8 +125,10 @@ def to_e164(numbers: pa.Array, regions: pa.Array) -> E164:
 def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]:
     """The rows that can be settled column-wise, in parts that do not overlap; the others need the library."""
     fits = pc.less_equal(pc.binary_length(numbers), _MAX_CHARACTERS)
-    has_extension = contains_any(numbers, "xX")
-    numbers = replace_where(has_extension, numbers, lambda some: pc.replace_substring_regex(some, _PLAIN_EXTENSION, ""))
+    may_have_extension = contains_any(numbers, "xX")
+    numbers = replace_where(
+        may_have_extension, numbers, lambda some: pc.replace_substring_regex(some, _PLAIN_EXTENSION, "")
+    )
     plain = pc.fill_null(pc.and_(fits, pc.match_substring_regex(numbers, _PLAIN)), False)
     texts = numbers.filter(plain)
     dialed = Dialed(np.flatnonzero(to_bools(plain)), _digits_of(texts))
