@@ -21,6 +21,7 @@ from xcapi_dagster.conversions.texts import (
     strip,
     strip_invisible,
     to_bools,
+    whole,
 )
 
 CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
@@ -145,3 +146,12 @@ def test_nested_rows_are_kept_too(values: list[object]) -> None:
 def test_distinct_texts_are_matched_once() -> None:
     """The answer is that for each text, null for null."""
     assert match_distinct(pa.array(["a1", "b", None, "a1"]), "^a[0-9]$").to_pylist() == [True, False, None, True]
+
+
+def test_a_column_in_one_piece_is_not_copied() -> None:
+    """As it mostly is; of several or none, one is made."""
+    piece = pa.array(["a", "b", None])
+    assert whole(piece) is piece
+    assert whole(pa.chunked_array([piece])).buffers()[2].address == piece.buffers()[2].address
+    assert whole(pa.chunked_array([piece, piece[1:]])).to_pylist() == ["a", "b", None, "b", None]
+    assert whole(pa.chunked_array([], pa.string())).equals(pa.array([], pa.string()))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xcapi_dagster.conversions.amounts import Amounts, to_amounts
-from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_halves, keep_where, map_distinct
+from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_halves, keep_where, map_distinct, whole
 from xcapi_dagster.conversions.times import can_hold_time, to_utc
 from xcapi_dagster.errors import ConfigurationError
 
@@ -83,8 +83,7 @@ def column_of(orders: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
     """The column as one plain array; nulls if there is none."""
     if name not in orders.schema.names:
         return pa.nulls(orders.num_rows, pa.string())
-    column = orders.column(name)
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    column = whole(orders.column(name))
     if isinstance(column.type, pa.JsonType) and name != "items":
         return map_distinct(plain(column), _from_json)
     return plain(column)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandera.errors import SchemaErrors
 
-from xcapi_dagster.conversions.texts import to_bools
+from xcapi_dagster.conversions.texts import to_bools, whole
 from xcapi_dagster.errors import ContractError
 
 # Which values of a column keep a rule, or which rows whose columns are given by name; null means that they do.
@@ -99,9 +99,8 @@ class _Columns(dict[str, pa.Array]):
         self._frame = frame
 
     def __missing__(self, name: str) -> pa.Array:
-        column = pa.array(self._frame[name].array)
-        self[name] = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        return self[name]
+        self[name] = column = whole(pa.array(self._frame[name].array))
+        return column
 
 
 def _differing(found: pa.Schema, wanted: pa.Schema) -> str:

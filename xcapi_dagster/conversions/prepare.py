@@ -18,7 +18,7 @@ from xcapi_dagster.conversions.normalize import normalize
 from xcapi_dagster.conversions.rejections import to_rejections, told_anew
 from xcapi_dagster.conversions.rules import Rules
 from xcapi_dagster.conversions.schema import CONVERSIONS, Conversions
-from xcapi_dagster.conversions.texts import match_distinct
+from xcapi_dagster.conversions.texts import match_distinct, whole
 from xcapi_dagster.conversions.times import to_milliseconds
 from xcapi_dagster.conversions.validate import validate
 
@@ -72,7 +72,7 @@ def prepare(
 
 def _hash_identifiers(orders: pa.Table, rows: pa.Array) -> pa.Table:
     """Normalized orders as CONVERSIONS, sendable or not; a raw identifier goes before one that came hashed."""
-    columns = {name: orders[name].combine_chunks() for name in orders.column_names}
+    columns = {name: whole(orders[name]) for name in orders.column_names}
     columns |= {
         "row": rows,
         "conversion_time": to_milliseconds(columns["ordered_at"]),
@@ -88,14 +88,14 @@ def _versions(conversions: pa.Table, orders: pa.Table) -> Versions:
 
     An order whose latest version is faulty or must not be sent is not sent in an older one.
     """
-    is_event = match_distinct(conversions["event_id"].combine_chunks(), f"^{EVENT_ID.pattern}$")
+    is_event = match_distinct(whole(conversions["event_id"]), f"^{EVENT_ID.pattern}$")
     has_key = pc.and_(conversions["conversion_id"].is_valid(), conversions["conversion_time"].is_valid())
     is_known = pc.and_(is_event, has_key)
     known = conversions.select(["row", "event_id", "conversion_id", "fingerprint"]).filter(is_known)
     times = orders.select(["updated_at", "ordered_at"]).filter(is_known)
     updated_at, ordered_at = (pc.fill_null(column.cast(pa.int64()), NEVER).to_numpy() for column in times.columns)
     return Versions(
-        keys=to_keys(known["event_id"].combine_chunks(), known["conversion_id"].combine_chunks()),
+        keys=to_keys(whole(known["event_id"]), whole(known["conversion_id"])),
         updated_at=updated_at,
         ordered_at=ordered_at,
         fingerprints=known["fingerprint"].to_numpy(),

@@ -101,6 +101,13 @@ def before(separator: str, texts: pa.Array) -> pa.Array:
     return pc.list_element(pc.split_pattern(texts, separator, max_splits=1), 0)
 
 
+def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The column as one array; as a rule it is one, which `combine_chunks` alone would copy."""
+    if isinstance(column, pa.Array):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def flags(mask: pa.Array) -> pa.Array:
     """The mask with false for null."""
     if mask.null_count == 0:

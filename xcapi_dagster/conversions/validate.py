@@ -16,7 +16,7 @@ from xcapi_dagster.conversions.frame_contract import Broken, Contract, Rule, has
 from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.conversions.rules import Rules
 from xcapi_dagster.conversions.schema import ORDERS, PAIRED_IDENTIFIERS, PRIMARY_IDENTIFIERS
-from xcapi_dagster.conversions.texts import match_distinct
+from xcapi_dagster.conversions.texts import match_distinct, whole
 from xcapi_dagster.conversions.times import UTC_TIME
 
 _CLOCK_TOLERANCE = timedelta(minutes=10)
@@ -91,5 +91,5 @@ def _by_reason(broken: Broken, orders: pa.Table) -> list[Broken]:
         return [broken._replace(column="currency")]
     if broken.rule != _NO_FAULT:
         return [broken]
-    found = faults.found_in(orders["faults"].combine_chunks())
+    found = faults.found_in(whole(orders["faults"]))
     return [Broken(code, column, rows) for (column, code), rows in found.items()]

@@ -12,6 +12,7 @@ from upath import UPath
 
 from xcapi_dagster.conversions.payload import Events, to_events
 from xcapi_dagster.conversions.schema import CONVERSIONS
+from xcapi_dagster.conversions.texts import whole
 from xcapi_dagster.delivery.batch import Chunk
 from xcapi_dagster.delivery.keys import Keys
 from xcapi_dagster.parquet import parquet_file
@@ -85,7 +86,7 @@ class KeptKeys:
 
 def _shared(texts: pa.ChunkedArray) -> list[str]:
     """The texts, those that are equal as one object, which is made and hashed once: one event has most conversions."""
-    encoded = texts.combine_chunks().dictionary_encode()
+    encoded = whole(texts).dictionary_encode()
     shared: list[str] = np.array(encoded.dictionary.to_pylist(), object)[encoded.indices.to_numpy()].tolist()
     return shared
 

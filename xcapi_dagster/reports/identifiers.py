@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from xcapi_dagster.conversions.hashing import sha256_digits, to_numbers
+from xcapi_dagster.conversions.texts import whole
 from xcapi_dagster.reports.worth import Worth, worth_by
 
 Identifier = Literal["twclid", "hashed_email", "hashed_phone_number", "ip_address", "user_agent"]
@@ -93,7 +94,7 @@ class _Often:
 
     def add(self, column: pa.ChunkedArray) -> None:
         """Count a chunk."""
-        values, counts = np.unique(_told_apart(column.combine_chunks()), return_counts=True)
+        values, counts = np.unique(_told_apart(whole(column)), return_counts=True)
         if len(values) == 0:
             return
         at = np.searchsorted(values, self._values)
