@@ -1,7 +1,11 @@
 """The latest version of an order wins, whatever the chunks and the order in which they come."""
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,7 @@ from xcapi_dagster.conversions.duplicates import NEVER, Duplicates, Versions, du
 from xcapi_dagster.conversions.hashing import KEY
 from xcapi_dagster.conversions.prepare import Prepared, Rules, prepare
 from xcapi_dagster.conversions.schema import Rejections
+from xcapi_dagster.errors import XConversionsError
 
 Order = tuple[int, int, int | None, int, int]  # key high, low, updated_at, ordered_at, fingerprint
 
@@ -30,9 +35,10 @@ def versions(orders: list[tuple[int, Order]]) -> Versions:
 
 
 def losers(*chunks: list[tuple[int, Order]]) -> list[int]:
-    duplicates = Duplicates()
-    found = [row for chunk in chunks for row in duplicates.add(versions(chunk)).tolist()]
-    return sorted(found + duplicates.losers().tolist())
+    with SpooledTemporaryFile(200) as file:
+        duplicates = Duplicates(file)
+        found = [row for chunk in chunks for row in duplicates.add(versions(chunk)).tolist()]
+        return sorted(found + duplicates.losers().tolist())
 
 
 @pytest.mark.parametrize(
@@ -82,16 +88,33 @@ def test_all_but_the_best_of_each_key_lose(orders: list[Order], size: int, rando
     assert losers(*chunks) == expected
 
 
-def test_forty_four_bytes_an_order() -> None:
-    """What a partition of millions needs while it is read."""
-    assert sum(column.itemsize for column in versions([(0, (1, 1, 1, 1, 1))])) == 44
+def test_eight_bytes_of_an_order_stay_in_memory() -> None:
+    """Though a partition of millions is read; 44 are in the file."""
+    file = BytesIO()
+    duplicates = Duplicates(file)
+    orders = versions([(row, (row, row, 1, 1, 1)) for row in range(1000)])
+    duplicates.add(orders)
+    before = pa.total_allocated_bytes()
+    duplicates.add(orders)
+    assert pa.total_allocated_bytes() - before == 8 * len(orders.rows)
+    assert len(file.getvalue()) == 2 * 44 * len(orders.rows)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_full_disk_is_told_with_what_to_do() -> None:
+    """Orders of which nobody knows whether they are the latest are not sent."""
+    with Path("/dev/full").open("wb", buffering=0) as file, pytest.raises(XConversionsError) as told:
+        Duplicates(file).add(versions([(0, (1, 1, 1, 1, 1))]))
+    assert str(told.value) == (
+        "the folder for temporary files cannot be written (no space left on device): let TMPDIR name one with room"
+    )
 
 
 LATER = datetime(2026, 11, 3, 1, tzinfo=UTC)
 
 
 def prepared_losers(rules: Rules, *orders: dict[str, Any]) -> list[int]:
-    duplicates = Duplicates()
+    duplicates = Duplicates(BytesIO())
     for row, order in enumerate(orders):
         prepare(pa.Table.from_pylist([order]), row, rules, duplicates)
     found: list[int] = duplicates.losers().tolist()

@@ -4,6 +4,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_a_batch_and_a_table_are_the_same(rules: Rules) -> None:
 
 def test_no_orders(rules: Rules) -> None:
     """Tables without rows, in their shapes."""
-    duplicates = Duplicates()
+    duplicates = Duplicates(BytesIO())
     prepared = prepare(pa.Table.from_pylist([FULL]).slice(1), 0, rules, duplicates)
     assert prepared.conversions.equals(CONVERSIONS.empty_table())
     assert prepared.rejections.equals(REJECTIONS.empty_table())

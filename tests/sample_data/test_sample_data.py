@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from io import BytesIO
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def of_day(orders: pa.Table, day: date) -> pa.Table:
 
 def reported(orders: pa.Table, day: date) -> Iterator[Line]:
     """What the transform reports of one partition, read in chunks so that duplicates lie in different ones."""
-    duplicates, first_row = Duplicates(), 0
+    duplicates, first_row = Duplicates(BytesIO()), 0
     for batch in orders.to_batches(max_chunksize=64):
         prepared = prepare(batch, first_row, RULES, duplicates)
         first_row += batch.num_rows

@@ -1,6 +1,9 @@
 """Which orders of a partition are older versions of others: decided over the whole partition, in bounded memory."""
 
-from typing import Any, NamedTuple
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +12,15 @@ import pyarrow as pa
 from xcapi_dagster.conversions.hashing import KEY, Fingerprints, Keys
 from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.conversions.schema import REJECTIONS
+from xcapi_dagster.errors import XConversionsError
 
 NEVER = np.iinfo(np.int64).min
 
 Rows = npt.NDArray[np.int64]
 
 NONE: Rows = np.empty(0, np.int64)
+
+_KINDS = (KEY, np.dtype(np.int64), np.dtype(np.int64), np.dtype(np.uint64), np.dtype(np.uint32))  # of versions
 
 
 class Versions(NamedTuple):
@@ -33,33 +39,59 @@ class Versions(NamedTuple):
 
 
 class Duplicates:
-    """Collects the versions of a partition's orders, chunk by chunk."""
+    """Collects the versions of a partition's orders, chunk by chunk.
 
-    def __init__(self) -> None:
-        empty = [np.empty(0, kind) for kind in (KEY, np.int64, np.int64, np.uint64, np.uint32)]
-        self._chunks = [Versions(*empty)]
+    Of each order half a key stays in memory, 8 bytes; the versions wait in a ``file`` until it is known which keys
+    repeat. Raises XConversionsError when it cannot be written.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._chunks: list[npt.NDArray[np.uint64]] = []  # the upper halves of their keys
 
     def add(self, versions: Versions) -> Rows:
         """Add a chunk's versions; returns the rows, ascending, that are older versions of others of the chunk."""
         losers = _losers(versions)
         if len(losers):
             versions = versions.where(~np.isin(versions.rows, losers))
-        self._chunks.append(_in_arrow_memory(versions))
+        self._chunks.append(_in_arrow_memory(versions.keys["high"].astype(np.uint64)))
+        with _room_for_temporary_files():
+            for column in versions:
+                self._file.write(column.tobytes())
         return losers
 
     def losers(self) -> Rows:
         """The rows, ascending, that are older versions of others in another chunk."""
-        repeated = _repeated(np.concatenate([chunk.keys["high"] for chunk in self._chunks]))
-        some = [chunk.where(np.isin(chunk.keys["high"], repeated)) for chunk in self._chunks]
+        repeated = _repeated(np.concatenate([np.empty(0, np.uint64), *self._chunks]))
+        if len(repeated) == 0:
+            return NONE
+        self._file.seek(0)
+        some = [_read(self._file, len(chunk)).where(np.isin(chunk, repeated)) for chunk in self._chunks]
         return _losers(Versions(*(np.concatenate(columns) for columns in zip(*some, strict=True))))
 
 
-def _in_arrow_memory(versions: Versions) -> Versions:
+def _read(file: IO[bytes], size: int) -> Versions:
+    """The next so many versions."""
+    columns: list[Any] = [np.frombuffer(file.read(kind.itemsize * size), kind) for kind in _KINDS]
+    return Versions(*columns)
+
+
+@contextmanager
+def _room_for_temporary_files() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise XConversionsError(
+            f"the folder for temporary files cannot be written ({os.strerror(error.errno or 0).lower()}): "
+            "let TMPDIR name one with room"
+        ) from None
+
+
+def _in_arrow_memory(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """The same where Arrow allocates: of what NumPy frees in pieces of this size, the process gives little back."""
-    copies: list[Any] = [np.frombuffer(pa.allocate_buffer(column.nbytes), column.dtype) for column in versions]
-    for copy, column in zip(copies, versions, strict=True):
-        copy[:] = column
-    return Versions(*copies)
+    copy: npt.NDArray[np.uint64] = np.frombuffer(pa.allocate_buffer(numbers.nbytes), np.uint64)
+    copy[:] = numbers
+    return copy
 
 
 def _losers(versions: Versions) -> Rows:
@@ -68,7 +100,8 @@ def _losers(versions: Versions) -> Rows:
     The latest ``updated_at`` wins, never being the earliest; then the latest ``ordered_at``, then the smaller
     fingerprint, then the earlier row.
     """
-    some = versions.where(np.isin(versions.keys["high"], _repeated(versions.keys["high"])))
+    high = versions.keys["high"].astype(np.uint64)
+    some = versions.where(np.isin(high, _repeated(high)))
     high, low = some.keys["high"].astype(np.uint64), some.keys["low"].astype(np.uint64)
     best_first = np.lexsort((some.rows, some.fingerprints, ~some.ordered_at, ~some.updated_at, low, high))
     high, low = high[best_first], low[best_first]
@@ -78,7 +111,7 @@ def _losers(versions: Versions) -> Rows:
 
 def _repeated(high: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """The upper halves of keys that occur more than once: few, so that only these versions need sorting in full."""
-    in_order = np.sort(high.astype(np.uint64))
+    in_order = np.sort(high)
     repeated: npt.NDArray[np.uint64] = in_order[1:][in_order[1:] == in_order[:-1]]
     return repeated
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
+from tempfile import SpooledTemporaryFile
 from typing import Any, Self
 
 import numpy as np
@@ -35,6 +36,7 @@ _Tables = tuple[pa.Table, pa.Table]  # of CONVERSIONS and of REJECTIONS
 
 PREPARED_FILES: tuple[FileKind, ...] = ("conversions", "invalid")  # of a partition, that this stage leaves
 
+_BYTES_IN_MEMORY = 16 << 20  # of what is remembered of orders: that of more waits on the disk
 _FACTS = b"xcapi.prepared"  # key of the counts in the conversions file's metadata
 
 
@@ -86,11 +88,12 @@ def _prepare_chunks(
     chunks: Iterable[pa.RecordBatch], files: "_PartitionFiles", rules: Rules, forgotten: Forgotten | None
 ) -> NDArray[np.int64]:
     """Prepare all chunks into ``files``; returns the rows that are older versions of orders in another chunk."""
-    duplicates = Duplicates()
-    for orders in chunks:
-        files.write(*_prepare_chunk(orders, files.read, rules, duplicates, forgotten))
-    _release_memory()
-    return duplicates.losers()
+    with SpooledTemporaryFile(_BYTES_IN_MEMORY) as file:
+        duplicates = Duplicates(file)
+        for orders in chunks:
+            files.write(*_prepare_chunk(orders, files.read, rules, duplicates, forgotten))
+        _release_memory()
+        return duplicates.losers()
 
 
 def _release_memory() -> None:
