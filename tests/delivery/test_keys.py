@@ -1,6 +1,9 @@
 """The keys of conversions, and the index from keys to requests, against a dict."""
 
+import subprocess
+import sys
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +12,33 @@ from hypothesis import strategies as st
 
 from xcapi_dagster.delivery import key_index
 from xcapi_dagster.delivery.key_index import KeyIndex
-from xcapi_dagster.delivery.keys import KEY, Entries, Keys, conversion_keys
+from xcapi_dagster.delivery.keys import KEY, Entries, Keys, conversion_keys, zeros
 from xcapi_dagster.delivery.sorted_keys import SortedKeys
 
 SALT = bytes(range(16))
+
+ADD_MILLIONS = """
+import re
+import numpy as np
+from xcapi_dagster.delivery.key_index import KeyIndex
+from xcapi_dagster.delivery.keys import KEY
+
+def told(what):
+    return 1024 * int(re.search(what + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+
+def add(index, number):
+    keys = np.frombuffer(random.bytes(50_000 * KEY.itemsize), KEY)
+    index.add(keys, np.full(50_000, number, np.uint64), np.full(50_000, number, np.uint32))
+    return keys
+
+random, index = np.random.default_rng(0), KeyIndex()
+first = add(index, 1)
+before = told("VmRSS")
+for number in range(2, 62):
+    last = add(index, number)
+held, most = told("VmRSS") - before, told("VmHWM") - before
+print(held / 3_000_000, most / 3_000_000, *(set(index.find(keys).requests.tolist()) for keys in (first, last)))
+"""
 
 # few different halves, so that keys come again and share their upper half
 HALVES = st.sampled_from([0, 1, 2, 3, 2**63, 2**64 - 1])
@@ -94,6 +120,25 @@ def test_an_index_has_room_for_as_many_as_are_added(size: int) -> None:
         index.add(keys[:size], fingerprints[:size], requests[:size])
         index.add(keys[size:], fingerprints[size:], requests[size:])
         assert np.array_equal(index.find(keys).requests, requests)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures by /proc")
+def test_what_an_index_needed_while_it_grew_is_given_back() -> None:
+    """Three million keys take at most 45 bytes each at any time, of which 28 are the entries."""
+    added = subprocess.run([sys.executable, "-c", ADD_MILLIONS], capture_output=True, text=True, check=True)
+    held, most, *requests = added.stdout.split()
+    assert requests == ["{1}", "{61}"]
+    assert 28 < float(held) <= float(most) <= 45
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**17 - 1, 2**17, 2**17 + 1])
+@pytest.mark.parametrize("kind", [np.uint64, np.int32])
+def test_zeros_are_as_many_as_were_asked_for(size: int, kind: Any) -> None:
+    """Few as many, of the type, and nobody else's."""
+    numbers, others = zeros(size, kind), zeros(size, kind)
+    assert (numbers.dtype, numbers.shape, numbers.any()) == (kind, (size,), False)
+    numbers += 1
+    assert not others.any()
 
 
 def test_a_look_up_keeps_what_it_was_given() -> None:

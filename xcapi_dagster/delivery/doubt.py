@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xcapi_dagster.delivery.batch import Chunk
-from xcapi_dagster.delivery.key_index import KeyIndex
 from xcapi_dagster.delivery.keys import Entries
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.records import Request
+from xcapi_dagster.delivery.sorted_keys import SortedKeys
 from xcapi_dagster.delivery.standing import HORIZON_SECONDS, Policy, differs, is_too_late
 
 Resolution = Literal["accepted", "lost", "resend"]
@@ -74,9 +74,8 @@ def resolve(ledger: Ledger, chosen: Sequence[Doubt], resolution: Resolution, *, 
 
 def _positions(chunk: Chunk, doubtful: Entries) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
     """Which of the doubtful are in the chunk, and where."""
-    index = KeyIndex()
-    index.add(chunk.keys, chunk.fingerprints, np.arange(1, len(chunk.keys) + 1, dtype=np.uint32))
-    positions = index.find(doubtful.keys).requests
+    numbered = Entries(chunk.keys, chunk.fingerprints, np.arange(1, len(chunk.keys) + 1, dtype=np.uint32))
+    positions = SortedKeys([numbered], len(chunk.keys)).find(doubtful.keys).requests
     is_here = positions > 0
     return is_here, positions[is_here].astype(np.intp) - 1
 

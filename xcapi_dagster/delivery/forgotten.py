@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from xcapi_dagster.delivery.database import Database
-from xcapi_dagster.delivery.key_index import KeyIndex
-from xcapi_dagster.delivery.keys import KEY, Keys
+from xcapi_dagster.delivery.keys import KEY, Entries, Keys
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.records import Request
+from xcapi_dagster.delivery.sorted_keys import SortedKeys
 from xcapi_dagster.delivery.tables import request
 from xcapi_dagster.delivery.view import LedgerView
 
@@ -30,8 +30,8 @@ class Forgotten:
     def __init__(self, ledger: Ledger | LedgerView, keys: Keys) -> None:
         """``keys`` are those of the tombstones in ``ledger``."""
         self._ledger = ledger
-        self._index = KeyIndex()
-        self._index.add(keys, np.zeros(len(keys), np.uint64), np.ones(len(keys), np.uint32))
+        tombstones = Entries(keys, np.zeros(len(keys), np.uint64), np.ones(len(keys), np.uint32))
+        self._sorted = SortedKeys([tombstones], len(keys))
 
     @classmethod
     def of(cls, database: Database, scope: str) -> Self:
@@ -48,12 +48,12 @@ class Forgotten:
 
     def __bool__(self) -> bool:
         """Whether there are any."""
-        return len(self._index) > 0
+        return len(self._sorted) > 0
 
     def among(self, order_ids: Sequence[str | None]) -> NDArray[np.bool_]:
         """Which of these orders are forgotten; one without an id cannot be."""
         is_given = np.array([order_id is not None for order_id in order_ids], np.bool_)
-        is_given[is_given] = self._index.find(_own_keys(self._ledger, filter(None, order_ids))).requests > 0
+        is_given[is_given] = self._sorted.find(_own_keys(self._ledger, filter(None, order_ids))).requests > 0
         return is_given
 
 

@@ -1,9 +1,11 @@
 """From keys to the request that last concerned them, for the millions of conversions that a ledger remembers."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from xcapi_dagster.delivery.keys import Columns, Entries, Fingerprints, Found, Keys, halves
+from xcapi_dagster.delivery.keys import Columns, Entries, Fingerprints, Found, Keys, halves, zeros
 from xcapi_dagster.delivery.sorted_keys import SortedKeys
 
 _LEAST_BITS = 10  # of a place in the table
@@ -100,12 +102,13 @@ class KeyIndex:
         if end <= len(self._columns.high):
             return
         bits = max(_LEAST_BITS, (end * 3 // 2).bit_length())
-        older, self._columns = self._columns, Columns.of(2**bits * 2 // 3)
-        for column, values in zip(self._columns, older, strict=True):
-            column[: self._end] = values[: self._end]
+        waiting, self._columns = list(self._columns), Columns.of(0)
+        grown = [_grown(waiting.pop(0), self._end, 2**bits * 2 // 3) for _ in Columns._fields]  # one is there twice
+        self._columns = Columns(*grown)
         self._shift = np.uint64(64 - bits)
-        self._table = np.zeros(2**bits, np.int32)
-        counting = np.flatnonzero(older.requests).astype(np.int32)  # of a key that was added twice at once, the one
+        self._table = zeros(2**bits, np.int32)
+        used = self._columns.requests[: self._end]
+        counting = np.flatnonzero(used).astype(np.int32)  # of a key that was added twice at once, the one
         for start in range(0, len(counting), _ENTERED_AT_ONCE):
             self._enter(counting[start : start + _ENTERED_AT_ONCE])
 
@@ -116,3 +119,10 @@ class KeyIndex:
     def _next(self, places: NDArray[np.intp], step: int) -> NDArray[np.intp]:
         """Where to look after that: each step is one longer, which leads to every place, and out of crowded ones."""
         return (places + step) & (len(self._table) - 1)
+
+
+def _grown(column: NDArray[Any], used: int, size: int) -> NDArray[Any]:
+    """A column of ``size`` that begins with what is ``used`` of this one."""
+    grown = zeros(size, column.dtype)
+    grown[:used] = column[:used]
+    return grown

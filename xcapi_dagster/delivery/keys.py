@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from mmap import mmap
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from xcapi_dagster.contract import short_event_id
 from xcapi_dagster.conversions.hashing import KEY, Fingerprints, Keys
 
-__all__ = ["KEY", "Columns", "Entries", "Fingerprints", "Found", "Keys", "conversion_keys", "halves"]
+__all__ = ["KEY", "Columns", "Entries", "Fingerprints", "Found", "Keys", "conversion_keys", "halves", "zeros"]
+
+_LEAST_MAPPED_BYTES = 1 << 20  # of less, memory of its own costs more time than it is worth
 
 
 def conversion_keys(salt: bytes, scope: str, event_ids: Sequence[str], conversion_ids: Sequence[str]) -> Keys:
@@ -60,8 +63,8 @@ class Columns(NamedTuple):
 
     @classmethod
     def of(cls, size: int) -> Self:
-        """Room for so many entries, zeros, which take no memory until they are written."""
-        return cls(*(np.zeros(size, kind) for kind in (np.uint64, np.uint64, np.uint64, np.uint32)))
+        """Room for so many entries: zeros."""
+        return cls(*(zeros(size, kind) for kind in (np.uint64, np.uint64, np.uint64, np.uint32)))
 
     def at(self, order: NDArray[np.intp] | slice) -> Self:
         """The entries at these positions, in this order."""
@@ -76,6 +79,18 @@ class Columns(NamedTuple):
         keys = np.empty(len(self.high), KEY)
         keys["high"], keys["low"] = self.high, self.low
         return Entries(keys, self.fingerprints, self.requests)
+
+
+def zeros(size: int, kind: DTypeLike) -> NDArray[Any]:
+    """So many zeros; where they are many, they take no memory until they are written, and none once they are let go of.
+
+    Of large arrays that grow by being copied the process would keep most otherwise: some 20 bytes for each of
+    5,000,000 keys.
+    """
+    kind = np.dtype(kind)
+    if size * kind.itemsize < _LEAST_MAPPED_BYTES:
+        return np.zeros(size, kind)
+    return np.frombuffer(mmap(-1, size * kind.itemsize), kind)
 
 
 def halves(keys: Keys) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

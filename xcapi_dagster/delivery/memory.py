@@ -180,7 +180,7 @@ class Memory:
             self._index_told()
             requests, fingerprints = self._index.find(keys)
             if self._in_flight:
-                flying = _index_of(self._in_flight).find(keys).requests
+                flying = _sorted(self._in_flight).find(keys).requests
                 requests = np.where(flying > 0, flying, requests)
             verdicts = self._verdicts_on(keys, requests)
         heard = requests.copy()
@@ -271,8 +271,9 @@ def _first_of_each(keys: Keys) -> NDArray[np.intp]:
     return np.sort(np.unique(keys, return_index=True)[1])
 
 
-def _index_of(flying: Mapping[int, Keys]) -> KeyIndex:
-    index = KeyIndex()
-    requests = np.repeat(np.fromiter(flying, np.uint32), [len(keys) for keys in flying.values()])
-    index.add(np.concatenate(list(flying.values())), np.zeros(len(requests), np.uint64), requests)
-    return index
+def _sorted(flying: Mapping[int, Keys]) -> SortedKeys:
+    parts = [
+        Entries(keys, np.zeros(len(keys), np.uint64), np.full(len(keys), request_id, np.uint32))
+        for request_id, keys in flying.items()
+    ]
+    return SortedKeys(parts, sum(map(len, flying.values())))

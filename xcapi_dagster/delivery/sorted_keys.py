@@ -1,4 +1,8 @@
-"""What the ledger knew of millions of conversions when a run began, in as little memory as it can be found in."""
+"""Entries that do not change any more, in as little memory as they can be found in.
+
+Millions that a ledger knew when a run began, or the hundreds that are in flight: they are sorted ten times faster than
+they are entered into a table.
+"""
 
 from collections.abc import Iterable
 
