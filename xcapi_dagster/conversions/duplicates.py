@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ Rows = npt.NDArray[np.int64]
 NONE: Rows = np.empty(0, np.int64)
 
 _KINDS = (KEY, np.dtype(np.int64), np.dtype(np.int64), np.dtype(np.uint64), np.dtype(np.uint32))  # of versions
+_BYTES_IN_MEMORY = 16 << 20  # those of some 380,000 orders
 
 
 class Versions(NamedTuple):
@@ -42,7 +44,7 @@ class Duplicates:
     """Collects the versions of a partition's orders, chunk by chunk.
 
     Of each order half a key stays in memory, 8 bytes; the versions wait in a ``file`` until it is known which keys
-    repeat. Raises XConversionsError when it cannot be written.
+    repeat. Raises XConversionsError when it cannot be written or read.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -55,7 +57,7 @@ class Duplicates:
         if len(losers):
             versions = versions.where(~np.isin(versions.rows, losers))
         self._chunks.append(_in_arrow_memory(versions.keys["high"].astype(np.uint64)))
-        with _room_for_temporary_files():
+        with _told():
             for column in versions:
                 self._file.write(column.tobytes())
         return losers
@@ -65,19 +67,26 @@ class Duplicates:
         repeated = _repeated(np.concatenate([np.empty(0, np.uint64), *self._chunks]))
         if len(repeated) == 0:
             return NONE
-        self._file.seek(0)
-        some = [_read(self._file, len(chunk)).where(np.isin(chunk, repeated)) for chunk in self._chunks]
+        with _told():
+            self._file.seek(0)
+            some = [_read(self._file, len(chunk)).where(np.isin(chunk, repeated)) for chunk in self._chunks]
         return _losers(Versions(*(np.concatenate(columns) for columns in zip(*some, strict=True))))
 
 
-def _read(file: IO[bytes], size: int) -> Versions:
-    """The next so many versions."""
-    columns: list[Any] = [np.frombuffer(file.read(kind.itemsize * size), kind) for kind in _KINDS]
-    return Versions(*columns)
+@contextmanager
+def temporary_file() -> Iterator[IO[bytes]]:
+    """A file for Duplicates, in memory until it is large; that it cannot be closed is no matter, since all was read."""
+    file = SpooledTemporaryFile(_BYTES_IN_MEMORY)  # noqa: SIM115 - it is closed below, whatever comes of that
+    try:
+        yield file
+    finally:
+        with suppress(OSError):
+            file.close()
 
 
 @contextmanager
-def _room_for_temporary_files() -> Iterator[None]:
+def _told() -> Iterator[None]:
+    """Tell what keeps a temporary file from being written or read."""
     try:
         yield
     except OSError as error:
@@ -85,6 +94,12 @@ def _room_for_temporary_files() -> Iterator[None]:
             f"the folder for temporary files cannot be written ({os.strerror(error.errno or 0).lower()}): "
             "let TMPDIR name one with room"
         ) from None
+
+
+def _read(file: IO[bytes], size: int) -> Versions:
+    """The next so many versions."""
+    columns: list[Any] = [np.frombuffer(file.read(kind.itemsize * size), kind) for kind in _KINDS]
+    return Versions(*columns)
 
 
 def _in_arrow_memory(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
-from tempfile import SpooledTemporaryFile
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from upath import UPath
 
-from xcapi_dagster.conversions.duplicates import Duplicates, duplicate_rejections
+from xcapi_dagster.conversions.duplicates import Duplicates, duplicate_rejections, temporary_file
 from xcapi_dagster.conversions.forgotten import forgotten_rejections
 from xcapi_dagster.conversions.prepare import Rules, prepare
 from xcapi_dagster.conversions.rejections import told_anew
@@ -36,7 +35,6 @@ _Tables = tuple[pa.Table, pa.Table]  # of CONVERSIONS and of REJECTIONS
 
 PREPARED_FILES: tuple[FileKind, ...] = ("conversions", "invalid")  # of a partition, that this stage leaves
 
-_BYTES_IN_MEMORY = 16 << 20  # of what is remembered of orders: that of more waits on the disk
 _FACTS = b"xcapi.prepared"  # key of the counts in the conversions file's metadata
 
 
@@ -88,7 +86,7 @@ def _prepare_chunks(
     chunks: Iterable[pa.RecordBatch], files: "_PartitionFiles", rules: Rules, forgotten: Forgotten | None
 ) -> NDArray[np.int64]:
     """Prepare all chunks into ``files``; returns the rows that are older versions of orders in another chunk."""
-    with SpooledTemporaryFile(_BYTES_IN_MEMORY) as file:
+    with temporary_file() as file:
         duplicates = Duplicates(file)
         for orders in chunks:
             files.write(*_prepare_chunk(orders, files.read, rules, duplicates, forgotten))
