@@ -1,6 +1,7 @@
 """The items of orders become X's `contents`, whole or not at all."""
 
 import json
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -192,3 +193,15 @@ def test_texts_arrive_unharmed(orders: list[list[dict[str, str | None]] | None])
     assert (
         contents(pa.array([None if items is None else json.dumps(items) for items in orders], pa.string())) == expected
     )
+
+
+def test_of_long_json_a_few_texts_are_read_at_a_time() -> None:
+    """Ten orders of 36,000 items: as Python's objects they would take more than 130 MB at once."""
+    texts = [json.dumps([{"content_id": f"{number}-{item}"} for item in range(36_000)]) for number in range(10)]
+    column = pa.array(texts)
+    tracemalloc.start()
+    contents = to_contents(column)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert json.loads(contents.values[9].as_py()) == json.loads(texts[9])
+    assert most < 65_000_000

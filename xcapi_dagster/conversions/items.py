@@ -1,6 +1,7 @@
 """The items of orders, from lists of structs or JSON text into the JSON of X's `contents`."""
 
 import json
+from collections.abc import Iterator
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import reduce
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from xcapi_dagster.conversions.texts import (
 _FIELDS = ("content_id", "content_group_id", "content_name", "content_price", "content_type", "num_items")
 _PARSED = pa.list_(pa.struct([(name, pa.string()) for name in _FIELDS]))
 _SIXTH_DECIMAL = Decimal("0.000001")
+_CHARACTERS_AT_ONCE = 1 << 20  # of JSON
 _DIGITS = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 _LEFT_OUT = -1  # no member
@@ -182,9 +184,23 @@ def _arrays_of_objects(members: list[pa.Array], of_items: list[Positions], count
 
 def _parse_column(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
     distinct = texts.dictionary_encode()
-    parsed = pa.array([_parse(text) for text in distinct.dictionary.to_pylist()], _PARSED)
+    portions = _portions(distinct.dictionary.to_pylist())
+    parsed = pa.concat_arrays([pa.array([_parse(text) for text in portion], _PARSED) for portion in portions])
     lists = parsed.take(distinct.indices)
     return lists, pc.and_not(texts.is_valid(), lists.is_valid())
+
+
+def _portions(texts: list[str]) -> Iterator[list[str]]:
+    """The texts, a few at a time: as objects, items take a hundred times the memory that they do in columns."""
+    portion: list[str] = []
+    characters = 0
+    for text in texts:
+        portion.append(text)
+        characters += len(text)
+        if characters >= _CHARACTERS_AT_ONCE:
+            yield portion
+            portion, characters = [], 0
+    yield portion
 
 
 def _parse(text: str) -> list[dict[str, str | None]] | None:
@@ -197,7 +213,7 @@ def _parse(text: str) -> list[dict[str, str | None]] | None:
         return []
     if not isinstance(items, list) or not all(item is None or isinstance(item, dict) for item in items):
         return None
-    return [{name: _field_text(item.get(name)) for name in _FIELDS} for item in items if item is not None]
+    return [{name: _field_text(item.get(name)) for name in _FIELDS} for item in items if item]
 
 
 def _field_text(value: Any) -> str | None:
