@@ -1,5 +1,8 @@
 """The component: a `defs.yaml` becomes assets, checks and a schedule."""
 
+import os
+import tempfile
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -60,8 +63,16 @@ def test_an_instance_is_five_keys_and_three_schedules() -> None:
 
 
 def test_a_dry_run_tells_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo's first day, in Dagster: the numbers that the command line says, and no file of the instance."""
-    monkeypatch.setenv("XCAPI_HOME", str(tmp_path))
+    """The demo's first day, in Dagster: the numbers that the command line says, and no file of the instance.
+
+    Nor any that one left which was killed, a day ago or longer.
+    """
+    home, temporary = tmp_path / "home", tmp_path / "temporary"
+    monkeypatch.setenv("XCAPI_HOME", str(home))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    for name, age in (("xcapi-forecast-old", 25), ("xcapi-forecast-new", 23), ("others", 25)):
+        (temporary / name / "conversions").mkdir(parents=True)
+        os.utime(temporary / name, (time.time() - age * 3600,) * 2)
     job = definitions().resolve_job_def("purchases_dry_run")
     result = job.execute_in_process(partition_key="2026-10-20")
     (event,) = (each for each in result.all_events if each.is_successful_output)
@@ -69,7 +80,9 @@ def test_a_dry_run_tells_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     assert (metadata["read"], metadata["would_send"], metadata["requests"]) == (331, 325, 1)
     shown = [value for each in metadata["first_conversion"]["identifiers"] for value in each.values()]
     assert {*shown} == {"…"}
-    assert [path.name for path in tmp_path.iterdir()] == ["warehouse.duckdb"]
+    assert [path.name for path in home.iterdir()] == ["warehouse.duckdb"]
+    assert {"others", "xcapi-forecast-new"} <= {path.name for path in temporary.iterdir()}
+    assert [path.name for path in temporary.glob("xcapi-forecast-*")] == ["xcapi-forecast-new"]
 
 
 @pytest.mark.usefixtures("environ")

@@ -72,9 +72,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Outputs(UPath(tmp_path / "file"), "purchases").write_table("conversions", "2026-11-01", TABLE)
 
 
-def test_a_disk_that_is_full_is_named(tmp_path: Path) -> None:
-    """Found out when the file is written, not when it is opened."""
-    outputs = Outputs(UPath(tmp_path), "purchases")
+@pytest.mark.parametrize("setting", ["XCAPI_OUTPUT_URL", "TMPDIR"])
+def test_a_disk_that_is_full_is_named(tmp_path: Path, setting: str) -> None:
+    """Found out when the file is written, not when it is opened; with the setting that says where it is."""
+    outputs = Outputs(UPath(tmp_path), "purchases", setting=setting)
 
     def write() -> None:
         with outputs.writing("upload_results", "2026-11-01") as path:
@@ -83,7 +84,8 @@ def test_a_disk_that_is_full_is_named(tmp_path: Path) -> None:
                 writer.write_table(TABLE)
 
     with pytest.raises(
-        XConversionsError, match=f"{tmp_path}/purchases/upload_results cannot be written .no space left"
+        XConversionsError,
+        match=f"{tmp_path}/purchases/upload_results cannot be written .no space left on device.: check {setting}",
     ):
         write()
     assert list((tmp_path / "purchases" / "upload_results").iterdir()) == []

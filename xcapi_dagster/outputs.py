@@ -1,11 +1,10 @@
 """Where the files are and how they are written: whole or not at all, on a local disk or an object store."""
 
-import glob
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
@@ -49,19 +48,21 @@ _PLACES: Mapping[FileKind, tuple[str, str]] = {
 
 _PRIVATE = ("conversions", "invalid", "superseded")
 _LOCAL = ("", "file")
-_ABANDONED_AFTER_SECONDS = 24 * 3600.0
+
+ABANDONED_AFTER = timedelta(days=1)  # nobody writes one file for so long
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """The files of one component instance, below ``root``: `<root>/<name>/<asset>/<partition>.parquet`.
 
-    ``url`` is where a web server, if there is one, serves ``root``.
+    ``url`` is where a web server, if there is one, serves ``root``; ``setting`` is what to check where it fails.
     """
 
     root: UPath
     name: str
     url: str | None = None
+    setting: str = "XCAPI_OUTPUT_URL"
 
     def path(self, kind: FileKind, partition: str) -> UPath:
         """Where the file of ``partition`` is; keys are percent-encoded, since `2026-11-01-05:00` is no file name."""
@@ -71,13 +72,21 @@ class Outputs:
     def partitions(self, kind: FileKind) -> list[str]:
         """The keys of all partitions that have a file of this kind, in order."""
         asset, ending = _PLACES[kind]
-        folder = self.root / self.name / asset
-        names: list[str] = []
-        with _reading(folder), suppress(FileNotFoundError, NotADirectoryError):
-            names = [path.name for path in folder.iterdir()]
+        names = [path.name for path in self._files(asset)]
         longer = tuple(other for of_asset, other in _PLACES.values() if of_asset == asset and len(other) > len(ending))
         keys = [name.removesuffix(ending) for name in names if name.endswith(ending) and not name.endswith(longer)]
         return sorted(unquote(key) for key in keys if not key.startswith("."))
+
+    def unfinished(self) -> list[UPath]:
+        """The files that are being written now, or were by processes that have been killed."""
+        assets = sorted({asset for asset, _ in _PLACES.values()})
+        return [path for asset in assets for path in self._files(asset) if path.name.startswith(".")]
+
+    def _files(self, asset: str) -> list[UPath]:
+        folder = self.root / self.name / asset
+        with _reading(folder, self.setting), suppress(FileNotFoundError, NotADirectoryError):
+            return list(folder.iterdir())
+        return []
 
     @property
     def overview(self) -> UPath:
@@ -95,7 +104,7 @@ class Outputs:
     def read_own(self, name: str) -> str | None:
         """What a text file of the instance itself says; None if there is none, which a store must have said."""
         path = self.own_path(name)
-        with _reading(path), suppress(FileNotFoundError):
+        with _reading(path, self.setting), suppress(FileNotFoundError):
             return str(path.read_text())
         return None
 
@@ -108,11 +117,11 @@ class Outputs:
 
     def writing(self, kind: FileKind, partition: str) -> AbstractContextManager[UPath]:
         """A temporary path to write to; it becomes the file when the block ends, and vanishes when it raises."""
-        return _whole(self.path(kind, partition), mode=0o700 if kind in _PRIVATE else 0o750)
+        return _whole(self.path(kind, partition), 0o700 if kind in _PRIVATE else 0o750, self.setting)
 
     def write_text(self, target: UPath, text: str) -> None:
         """Write ``text`` as the file ``target``, one of this instance's."""
-        with _whole(target, mode=0o750) as path, writable(path) as file:
+        with _whole(target, 0o750, self.setting) as path, writable(path) as file:
             file.write(text.encode())
 
     def write_table(self, kind: FileKind, partition: str, table: pa.Table) -> None:
@@ -122,7 +131,7 @@ class Outputs:
 
 
 @contextmanager
-def _reading(path: UPath) -> Iterator[None]:
+def _reading(path: UPath, setting: str) -> Iterator[None]:
     """Tell what a folder or a store answers instead of ``path``.
 
     To ask whether a file exists is not enough: to a store that does not answer, libraries say that it does not.
@@ -132,37 +141,24 @@ def _reading(path: UPath) -> Iterator[None]:
     except Exception as error:
         if (why := stores.problem(error)) is None:
             raise
-        raise XConversionsError(f"{path} cannot be read ({why}): check XCAPI_OUTPUT_URL") from None
+        raise XConversionsError(f"{path} cannot be read ({why}): check {setting}") from None
 
 
 @contextmanager
-def _whole(target: UPath, mode: int) -> Iterator[UPath]:
+def _whole(target: UPath, mode: int, setting: str) -> Iterator[UPath]:
     """Tell what keeps the file from being written, and nothing else that goes wrong in the block."""
     temporary = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
         with written(target):
             if not stores.is_object_store(target):  # which has no folders: there it would create a missing bucket
                 target.parent.mkdir(parents=True, exist_ok=True, mode=mode)
-            _clear_up(target)
         yield temporary
         with written(target):
             temporary.rename(target)
     except UnwrittenError as error:
-        raise XConversionsError(
-            f"{error.path.parent} cannot be written ({error.why}): check XCAPI_OUTPUT_URL"
-        ) from None
+        raise XConversionsError(f"{error.path.parent} cannot be written ({error.why}): check {setting}") from None
     finally:
         _remove(temporary)
-
-
-def _clear_up(target: UPath) -> None:
-    """Remove what killed processes left of earlier attempts; nobody writes one file for a day."""
-    if target.protocol not in _LOCAL:
-        return
-    for left in Path(target.parent.path).glob(f".{glob.escape(target.name)}.*"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
-                left.unlink()
 
 
 def check_output_url(url: str) -> None:

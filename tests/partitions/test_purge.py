@@ -108,3 +108,23 @@ def test_what_several_runs_delete_at_once_is_counted_once(shop: SandboxedShop) -
     with ThreadPoolExecutor(3) as pool:
         runs = [pool.submit(run) for _ in range(3)]
     assert sum(each.result() for each in runs) == len(days)
+
+
+@pytest.mark.parametrize(("days_ago", "gone"), [(0.9, False), (1.1, True)])
+def test_what_a_killed_process_left_of_a_file_goes_after_a_day(
+    shop: SandboxedShop, days_ago: float, *, gone: bool
+) -> None:
+    """However long files are kept: a run that begins anew writes under another name, and older versions wait in one."""
+    shop.put_many(3)
+    shop.sync()
+    left = [
+        shop.outputs.path("conversions", "2026-11-19").with_name(f".2026-11-19.parquet.{end}") for end in ("a", "a.all")
+    ]
+    left.append(shop.outputs.path("summary", "2026-11-19").with_name(".2026-11-19.summary.json.b"))
+    for path in left:
+        path.write_bytes(b"whoever it was")
+    written(shop, days_ago)
+    assert set(expired(shop.outputs, Keep(None, None), NOW)) == (set(left) if gone else set())
+    assert purge(shop.outputs, Keep(None, None), NOW) == (len(left) if gone else 0)
+    assert [path.exists() for path in left] == [not gone] * len(left)
+    assert shop.sync().counts.already_accepted == 3

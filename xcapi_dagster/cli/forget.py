@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 
 import click
 
@@ -16,6 +17,7 @@ from xcapi_dagster.delivery.forgotten import forget as leave_tombstone
 from xcapi_dagster.delivery.overview import runs_under_way
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.partitions.forget import Held, erase, held_of
+from xcapi_dagster.partitions.purge import abandoned, delete
 
 
 @click.command()
@@ -27,7 +29,8 @@ def forget(order_id: str, event_id: str | None, *, yes: bool, instance: ChosenIn
     """Delete what the files hold about one order, and never send or keep it again.
 
     The ledger keeps a tombstone: who, when, and hashes instead of ids. If X had accepted the order, the ledger goes on
-    knowing that too. Exit status 1: runs under way may write it once more, so repeat the command after them.
+    knowing that too. Exit status 1: runs under way may write it once more, or one that was killed left a file that may
+    hold it, so repeat the command as it says.
     """
     order_id = order_id.strip()
     if not order_id:
@@ -43,11 +46,18 @@ def forget(order_id: str, event_id: str | None, *, yes: bool, instance: ChosenIn
         conversions = {pair for each in held for pair in each.conversions}
         leave_tombstone(ledger, order_id, conversions | {(event_id or settings.event_id, order_id)}, by=operator())
         erase(order_id, held, Forgotten.known_to(ledger), outputs)
+        delete(abandoned(outputs, datetime.now(UTC)))
+        unfinished = outputs.unfinished()
     click.echo("It is forgotten: no run sends it or keeps anything about it.")
+    for path in unfinished:
+        click.echo(f"{path.name} is being written, or was left by a run that was killed, and may hold it.")
     with closing(Database(settings.ledger_url)) as database:
         if runs_under_way(database):
             click.echo("Runs are under way that may have read it before: repeat this when they have ended.")
             sys.exit(1)
+    if unfinished:
+        click.echo("Repeat this tomorrow: what nobody has written for a day is deleted.")
+        sys.exit(1)
 
 
 def _tell(held: Sequence[Held]) -> None:

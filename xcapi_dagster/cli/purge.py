@@ -8,7 +8,7 @@ from xcapi_dagster import resources
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.delivery.engines import is_there
 from xcapi_dagster.partitions.purge import expired, purge_details
-from xcapi_dagster.partitions.purge import purge as delete
+from xcapi_dagster.partitions.purge import purge as purge_files
 
 
 @click.command()
@@ -27,7 +27,7 @@ def purge(*, dry_run: bool, instance: ChosenInstance) -> None:
             click.echo(path.name)
         click.echo(f"{len(paths)} files would be deleted.")
     else:
-        click.echo(f"{delete(outputs, keep, now)} files were deleted.")
+        click.echo(f"{purge_files(outputs, keep, now)} files were deleted.")
         if keep.details and is_there(settings.ledger_url):
             with resources.operators_ledger_of(settings) as ledger:
                 click.echo(f"{purge_details(ledger, keep)} requests in the ledger were stripped of their details.")

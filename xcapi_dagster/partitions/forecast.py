@@ -1,12 +1,16 @@
 """What a run would do with a partition: everything but the claim and the POST, and nothing of it is kept."""
 
 import json
+import shutil
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,13 +27,15 @@ from xcapi_dagster.delivery.isolate import GROUP_SIZE
 from xcapi_dagster.delivery.standing import SENDABLE, Policy, Standing, standings
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.delivery.view import LedgerView
-from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.outputs import ABANDONED_AFTER, Outputs
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.chunks import chunks, keys_of, row_groups
 from xcapi_dagster.partitions.prepare import prepare_partition
 from xcapi_dagster.partitions.upload import sent_before
 from xcapi_dagster.reports.summary import order_states
 from xcapi_dagster.warehouse import Warehouse
+
+_PREFIX = "xcapi-forecast-"
 
 _COUNTS = {
     Standing.ACCEPTED: "already_accepted",
@@ -90,8 +96,8 @@ class Terms:
 
 def forecast(partition: Partition, warehouse: Warehouse, rules: Rules, terms: Terms) -> Forecast:
     """What a run would do now. Raises WarehouseError when the orders cannot be read."""
-    with tempfile.TemporaryDirectory(prefix="xcapi-forecast-") as folder:
-        outputs = Outputs(UPath(folder), "forecast")
+    with _temporary_folder() as folder:
+        outputs = Outputs(UPath(folder), "forecast", setting="TMPDIR")
         prepared = prepare_partition(partition, warehouse, rules, outputs, Forgotten.known_to(terms.ledger))
         tally = _Tally(terms)
         for chunk in chunks(outputs.path("conversions", partition.key), partial(keys_of, terms.ledger)):
@@ -101,6 +107,17 @@ def forecast(partition: Partition, warehouse: Warehouse, rules: Rules, terms: Te
     tally.counts.update({name: getattr(prepared, name) for name in ("read", "invalid", "suppressed", "duplicate")})
     reasons = dict(tally.reasons.most_common())
     return Forecast(partition=partition.key, reasons=reasons, first_conversion=tally.first, **tally.counts)
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """A folder for the time being; those that killed processes have left a day ago or longer go as well."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED_AFTER.total_seconds():
+                shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
+        yield folder
 
 
 def seconds_at(limits: Limits, conversions: int, requests: int) -> float:

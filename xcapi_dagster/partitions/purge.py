@@ -3,7 +3,7 @@
 The ledger keeps knowing what was accepted, whatever files and details are left: it is never sent again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from upath import UPath
 
 from xcapi_dagster.delivery.ledger import Ledger
-from xcapi_dagster.outputs import FileKind, Outputs
+from xcapi_dagster.outputs import ABANDONED_AFTER, FileKind, Outputs
 
 _CONVERSIONS: tuple[FileKind, ...] = ("conversions", "invalid", "superseded")
 _REPORTS: tuple[FileKind, ...] = (
@@ -28,7 +28,7 @@ class Keep(NamedTuple):
 
 
 def expired(outputs: Outputs, keep: Keep, now: datetime) -> Iterator[UPath]:
-    """The files that were written so long before ``now`` that they are not to be kept."""
+    """The files that were written so long before ``now`` that they are not to be kept, or that were never finished."""
     for kinds, age in ((_CONVERSIONS, keep.conversions), (_REPORTS, keep.reports)):
         if age is None:
             continue
@@ -37,11 +37,22 @@ def expired(outputs: Outputs, keep: Keep, now: datetime) -> Iterator[UPath]:
                 path = outputs.path(kind, partition)
                 if _is_older(path, now - age):
                     yield path
+    yield from abandoned(outputs, now)
+
+
+def abandoned(outputs: Outputs, now: datetime) -> Iterator[UPath]:
+    """What processes that were killed have left of files."""
+    return (path for path in outputs.unfinished() if _is_older(path, now - ABANDONED_AFTER))
 
 
 def purge(outputs: Outputs, keep: Keep, now: datetime) -> int:
     """Delete the expired files; returns how many. Other runs may delete them at the same time."""
-    return sum(_was_deleted(path) for path in expired(outputs, keep, now))
+    return delete(expired(outputs, keep, now))
+
+
+def delete(paths: Iterable[UPath]) -> int:
+    """Delete these files; returns how many, without those that somebody else deleted."""
+    return sum(_was_deleted(path) for path in paths)
 
 
 def _is_older(path: UPath, time: datetime) -> bool:
