@@ -46,6 +46,18 @@ def test_a_chart_is_only_a_picture(draw: object) -> None:
     assert svg.count("http") == 1  # the namespace of links
 
 
+@pytest.mark.parametrize("number", [5, 193_727, 4_840_935, 2_000_000_000])
+def test_the_text_at_the_end_of_the_longest_bar_is_in_the_picture(number: int) -> None:
+    """In bold, of 13 pixels, no character is wider than nine of them."""
+    text = f"{number:,} · 100.0%"
+    root = ET.fromstring(charts.bars([Mark("Replaced by a newer version", number, "words", "lost", text=text)], "bars"))
+    width = float(root.get("viewBox", "").split()[2])
+    (at,) = (float(each.get("x", 0)) for each in root.iter("text") if each.get("class") == "text")
+    (plot,) = (group.get("transform", "") for group in root.iter("g") if group.get("class") == "plot")
+    left = float(plot.removeprefix("translate(").partition(",")[0])
+    assert left + at + 9 * len(text) <= width
+
+
 def test_the_line_stands_between_its_columns() -> None:
     """The third and the fourth of six, in numbers of their marks."""
     svg = charts.columns([[Mark(str(at), 1, str(at), "lost") for at in range(6)]], "a chart", line=(3, "48 h"))

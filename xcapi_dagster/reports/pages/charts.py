@@ -17,6 +17,7 @@ sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder) is not py
 _FONT_SIZE = 13
 _STYLE = Style(label_font_size=_FONT_SIZE, major_label_font_size=_FONT_SIZE)  # as in the style sheet: labels need room
 _WIDTH, _HEIGHT, _ROW = 960, 260, 34
+_CHARACTER = 0.0165  # the room of a character in bold at the end of a bar, beside the longest bar
 _COMMON: dict[str, Any] = {
     "js": [],
     "style": _STYLE,
@@ -49,11 +50,12 @@ def bars(marks: Sequence[Mark], title: str, *, most: float | None = None) -> str
     """Bars one below the other, each from its start; the longest possible is ``most``, or the longest that there is."""
     rows = list(reversed(marks))
     longest = max((mark.start + mark.value for mark in rows), default=0)
+    room_for_text = _CHARACTER * max((len(mark.text) for mark in rows), default=0)
     chart = pygal.HorizontalStackedBar(
         **_COMMON,
         height=_ROW * len(rows) + 20,
         show_x_labels=False,  # the bars' texts tell their lengths
-        range=(0, 1.12 * (most or longest or 1)),  # with room for the text at the end
+        range=(0, (1 + room_for_text) * (most or longest or 1)),
     )
     chart.x_labels = chart.x_labels_major = [mark.label for mark in rows]
     chart.add("", [mark.start for mark in rows])
