@@ -7,9 +7,10 @@
 
 The receiver, the product and the script run in processes of their own on this machine. First a small number of orders
 is sent and what arrived is compared with what the script makes of them, conversion by conversion, and after each timed
-run a digest of all that arrived: a result is told only when it is right. CPU time of all threads counts, without the
-receiver's; it swings less than wall time, but a busy machine makes it longer too, so the machine's load is told and
-ratios come from runs that alternate. Of orders that were kept, only a result of as many is shown.
+run a digest of all that arrived; that of --growth is counted alone. A result is told only when it is right. CPU time of
+all threads counts, without the receiver's; it swings less than wall time, but a busy machine makes it longer, so the
+machine's load is told and ratios come from runs that alternate. A result is compared with the one that was kept of as
+many orders. Below some 200,000 orders memory still fills up to what is in flight, so that --growth says little.
 """
 
 import argparse
@@ -38,11 +39,13 @@ _KEPT = 200_000  # at least: of fewer, what a process does once counts too much
 
 def main() -> None:
     """Check, measure, tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--orders", type=positive, default=200_000)
-    parser.add_argument("--growth", type=positive, help="measure so many orders too")
-    parser.add_argument("--repeats", type=positive, default=3)
-    parser.add_argument("--keep", action="store_true")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--orders", type=positive, default=200_000, help="how many; 200,000 if not given")
+    parser.add_argument("--growth", type=positive, help="measure so many too, once, for what each further order costs")
+    parser.add_argument("--repeats", type=positive, default=3, help="pairs of script and product, of which the median")
+    parser.add_argument("--keep", action="store_true", help=f"write the result to {RESULT.name}")
     given = parser.parse_args()
     if given.keep and given.orders < _KEPT:
         parser.error(f"--keep needs --orders {_KEPT} or more")
@@ -57,10 +60,12 @@ def main() -> None:
             result = measured(folder, given.orders, given.repeats, given.growth)
     except RuntimeError as error:
         sys.exit(f"No figures: {error}")
+    except KeyboardInterrupt:
+        sys.exit("No figures: interrupted")
     kept = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    console.print(told(result, kept if kept.get("orders") == given.orders else {}))
+    console.print(told(result, kept.get(str(given.orders), {})))
     if given.keep:
-        RESULT.write_text(json.dumps(result, indent=2) + "\n")
+        RESULT.write_text(json.dumps(kept | {str(given.orders): result}, indent=2) + "\n")
 
 
 def measured(folder: Path, orders: int, repeats: int, growth: int | None) -> dict[str, float]:
@@ -86,7 +91,7 @@ def measured(folder: Path, orders: int, repeats: int, growth: int | None) -> dic
         "conversions a second, from claim to settled": median(
             run["counts"]["accepted"] / run["wall"]["upload"] for run in whole
         ),
-        "peak memory, MB": max(run["peak_bytes"] for run in whole) / 2**20,
+        "peak memory, MB": max(run["peak_bytes"] for run in whole) / 1e6,
         "the script, CPU, µs an order": median(per_order(theirs) for theirs, _ in pairs),
         "times the CPU": median(per_order(theirs) / per_order(ours) for theirs, ours in pairs),
         "times as long": median(_seconds(theirs) / _seconds(ours) for theirs, ours in pairs),
@@ -95,7 +100,7 @@ def measured(folder: Path, orders: int, repeats: int, growth: int | None) -> dic
         write_orders(folder / "many.duckdb", growth)
         many = product(folder / "many.duckdb", is_compared=False)
         figures[f"CPU an order of {growth:,}, times that"] = per_order(many) / figures["CPU in all, µs an order"]
-        figures["peak memory then, MB"] = many["peak_bytes"] / 2**20
+        figures["peak memory then, MB"] = many["peak_bytes"] / 1e6
         further = many["peak_bytes"] - max(run["peak_bytes"] for run in whole)
         figures["bytes of it for each further order"] = further / (growth - orders)
     return {name: round(figure, 2) for name, figure in figures.items()}
@@ -113,8 +118,8 @@ def compare(digests: Sequence[int]) -> None:
 
 def told(result: Mapping[str, float], kept: Mapping[str, float]) -> Table:
     """The figures as a table, beside those that were kept of as many orders, and how many times those they are."""
-    table = Table()
-    for heading in ("", "now", "kept", "times"):
+    table = Table(caption=None if kept else f"Nothing was kept of {result['orders']:,} orders to compare with.")
+    for heading in ("", "now", "kept", "now / kept"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, figure in result.items():
         before = kept.get(name)
@@ -129,7 +134,11 @@ def _written(figure: float) -> str:
 
 def positive(text: str) -> int:
     """A whole number above zero; argparse names the argument of any other."""
-    if (number := int(text)) < 1:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is less than 1")
     return number
 

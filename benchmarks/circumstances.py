@@ -46,9 +46,10 @@ def measured(circumstance: Circumstance, orders: int) -> list[str]:
     fewer, more = (run(circumstance, number) for number in (orders, 3 * orders))
     further = (more["peak_bytes"] - fewer["peak_bytes"]) / (2 * orders)
     became = {state: count for state, count in more["counts"].items() if count and state not in ("read", "requests")}
+    accepted = more["counts"]["accepted"]
     return [
-        f"{per_order(more):.1f} µs of CPU an order, {more['read'] / more['wall']['upload']:,.0f} sent a second",
-        f"peak {fewer['peak_bytes'] / 2**20:.0f} and {more['peak_bytes'] / 2**20:.0f} MB: {further:.0f} bytes an order",
+        f"{per_order(more):.1f} µs of CPU an order, {accepted / more['wall']['upload']:,.0f} accepted a second",
+        f"peak {fewer['peak_bytes'] / 1e6:.0f} and {more['peak_bytes'] / 1e6:.0f} MB: {further:.0f} bytes an order",
         ", ".join(f"{count:,} {state}" for state, count in became.items()),
     ]
 

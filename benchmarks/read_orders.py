@@ -55,7 +55,7 @@ def read(url: str) -> None:
     seconds = time.monotonic() - started
     # of this process alone: getrusage would also tell what its parent had
     peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    megabytes = f"{int(peak[1]) // 1024} MB" if peak else "unknown"
+    megabytes = f"{int(peak[1]) * 1024 // 10**6} MB" if peak else "unknown"
     print(f"{rows:,} orders in {seconds:.1f} s ({rows / seconds:,.0f}/s), peak memory {megabytes}")
 
 
