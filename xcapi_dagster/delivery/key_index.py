@@ -108,9 +108,9 @@ class KeyIndex:
         self._shift = np.uint64(64 - bits)
         self._table = zeros(2**bits, np.int32)
         used = self._columns.requests[: self._end]
-        counting = np.flatnonzero(used).astype(np.int32)  # of a key that was added twice at once, the one
-        for start in range(0, len(counting), _ENTERED_AT_ONCE):
-            self._enter(counting[start : start + _ENTERED_AT_ONCE])
+        for start in range(0, len(used), _ENTERED_AT_ONCE):
+            counting = np.flatnonzero(used[start : start + _ENTERED_AT_ONCE])  # of a key added twice at once, the one
+            self._enter((start + counting).astype(np.int32))
 
     def _places(self, high: NDArray[np.uint64]) -> NDArray[np.intp]:
         """Where in the table to look for each key first."""
