@@ -55,7 +55,7 @@ def test_the_rate_leaves_out_what_nobody_wanted_sent() -> None:
     counts = Counts(read=10, suppressed=3, duplicate=2, invalid=1, accepted=4)
     verdict = checks.rejection_rate(ASSET, {"2026-11-02": counts})
     assert (verdict.passed, verdict.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "20.0%" in str(verdict.description)
+    assert "20.0% of the 5 that were to be sent" in str(verdict.description)
     assert checks.rejection_rate(ASSET, {"2026-11-02": Counts()}).passed
 
 

@@ -124,8 +124,11 @@ def counts_add_up(asset: dg.AssetKey, partitions: Mapping[str, Counts]) -> dg.As
 
 def rejection_rate(asset: dg.AssetKey, partitions: Mapping[str, Counts]) -> dg.AssetCheckResult:
     """Whether at most a tenth of each partition's orders are invalid or rejected."""
-    rates = {key: counts.rejection_rate for key, counts in partitions.items()}
-    failing = {key: f"{rate:.1%}" for key, rate in rates.items() if rate > MOST_REJECTED}
+    failing = {
+        key: f"{counts.rejection_rate:.1%} of the {counts.wanted:,} that were to be sent"
+        for key, counts in partitions.items()
+        if counts.rejection_rate > MOST_REJECTED
+    }
     return _result(asset, REJECTION_RATE, failing, "Open the rejection report: it names each reason and its fix. Rates")
 
 

@@ -128,11 +128,16 @@ def test_every_kind_of_story(sync: Run, sql: Sql, explain: Any, xcapi: Callable[
 def test_late_orders_show_and_only_they_are_sent(
     sync: Run, sql: Sql, sandbox: Sandbox, xcapi: Callable[..., Result], tmp_path: Path
 ) -> None:
-    """A partition that was never synced, one that is settled, one with an order more, one with an order less."""
+    """A partition that was never synced, one that is settled, one with an order more, one with an order less.
+
+    What became of the orders adds up to those that were synced.
+    """
+    states = ("accepted", "lost", "left_out", "too_late", "pending", "unknown", "held")
 
     def status() -> tuple[int, list[tuple[str, int, bool]]]:
         done = xcapi("status", *DAYS, "--json")
         rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [sum(each[state] for state in states) for each in rows] == [each["read"] or 0 for each in rows]
         return done.exit_code, [(each["partition"], each["difference"], each["is_settled"]) for each in rows]
 
     assert status() == (1, [("2026-11-01", 10, False), ("2026-11-02", 10, False), ("2026-11-03", 10, False)])

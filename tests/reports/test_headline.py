@@ -54,4 +54,5 @@ def test_what_is_too_late_has_a_place_of_its_own() -> None:
         "Sent with less": 0,
     }
     assert section_of("too_late_to_deduplicate") == "late"
+    assert section_of("changed_after_acceptance") == "changed"
     assert "Too late" not in [tile.name for tile in tiles(Summary(partition="d", states={"accepted": worth(1)}))]

@@ -43,8 +43,8 @@ def explain(order_id: str, instance: ChosenInstance, *, as_json: bool) -> None:
     else:
         click.echo(
             f"No file tells of {plain(order_id)[:_LONGEST]}: `xcapi sync` the day of the order; if that was done, look "
-            "whether the query gives it, under this id. If it was sent with a conversion_id of its own and is in no "
-            "query any more, ask for that: the ledger knows no other id"
+            "whether the query gives it, under this id and with an ordered_at that can be read. If it was sent with a "
+            "conversion_id of its own and is in no query any more, ask for that: the ledger knows no other id"
         )
     sys.exit(0 if found else 1)
 

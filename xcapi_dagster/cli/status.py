@@ -57,11 +57,11 @@ def status(first: str | None, last: str | None, *, as_json: bool, instance: Chos
 def _table(found: Sequence[Watched]) -> Table:
     table = Table(title="In the warehouse, and settled")
     table.add_column("partition", no_wrap=True)
-    for heading in ("orders now", "synced", "accepted", "lost", "too late", "pending", "unknown", "held"):
+    for heading in ("orders now", "synced", "accepted", "lost", "left out", "too late", "pending", "unknown", "held"):
         table.add_column(heading, justify="right")
     table.add_column("")
     for each in found:
-        counts = (each.accepted, each.lost, each.too_late, each.pending, each.unknown, each.held)
+        counts = (each.accepted, each.lost, each.left_out, each.too_late, each.pending, each.unknown, each.held)
         numbers = (each.in_warehouse, each.read, *counts)
         table.add_row(each.partition, *("–" if number is None else f"{number:,}" for number in numbers), each.told)
     return table

@@ -33,6 +33,7 @@ class Watched:
     unknown: int = 0
     held: int = 0
     last_settled_at: datetime | None = None
+    left_out: int = 0  # without consent, or replaced by newer versions
 
     @property
     def difference(self) -> int:
@@ -79,6 +80,7 @@ def watch(partitions: Sequence[Partition], warehouse: Warehouse, summaries: Mapp
             accepted=counts.get("accepted", 0) + counts.get("changed", 0),
             lost=counts.get("invalid", 0) + counts.get("rejected", 0),
             too_late=counts.get("too_late", 0),
+            left_out=counts.get("suppressed", 0) + counts.get("duplicate", 0),
             last_settled_at=summary.last_settled_at,
             **{state: counts.get(state, 0) for state in WAITING},
         )

@@ -37,10 +37,14 @@ class Counts:
         return not (self.pending or self.unknown or self.held)
 
     @property
+    def wanted(self) -> int:
+        """The orders that were to be sent: with consent, no duplicates."""
+        return self.read - self.suppressed - self.duplicate
+
+    @property
     def rejection_rate(self) -> float:
-        """The part that is invalid or rejected of the orders that were to be sent: with consent, no duplicates."""
-        wanted = self.read - self.suppressed - self.duplicate
-        return (self.invalid + self.rejected) / wanted if wanted else 0.0
+        """The part of them that is invalid or rejected."""
+        return (self.invalid + self.rejected) / self.wanted if self.wanted else 0.0
 
     def as_dict(self) -> dict[str, int]:
         """The counts by name, in the order in which they are documented."""

@@ -23,11 +23,12 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "degraded": (
         "Sent with less",
-        "Sent without the field at fault, or left at X as they were; an order that is lost besides counts here too.",
+        "Sent without the field at fault; an order that is lost besides counts here too.",
     ),
+    "changed": ("Changed", "X has them as they were when it accepted them, and takes nothing back."),
     "replaced": ("Replaced", "Older versions of orders; the newest one decides."),
 }
-_OF_CODE = {"duplicate_order": "replaced", "too_late_to_deduplicate": "late"}
+_OF_CODE = {"duplicate_order": "replaced", "too_late_to_deduplicate": "late", "changed_after_acceptance": "changed"}
 _OF_SEVERITY = {"rejected": "lost", "held": "waiting", "suppressed": "withheld", "degraded": "degraded"}
 
 ISOLATED_BY: Mapping[str, str] = {
