@@ -1,6 +1,7 @@
 """Where the files are and how they are written: whole or not at all, on a local disk or an object store."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ _PLACES: Mapping[FileKind, tuple[str, str]] = {
 _PRIVATE = ("conversions", "invalid", "superseded")
 _LOCAL = ("", "file")
 
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}(?:\.all)?")  # names that files have until they are whole
 ABANDONED_AFTER = timedelta(days=1)  # nobody writes one file for so long
 
 
@@ -79,13 +81,13 @@ class Outputs:
 
     def unfinished(self) -> list[UPath]:
         """The files that are being written now, or were by processes that have been killed."""
-        assets = sorted({asset for asset, _ in _PLACES.values()})
-        return [path for asset in assets for path in self._files(asset) if path.name.startswith(".")]
+        folders = sorted({"", *(asset for asset, _ in _PLACES.values())})
+        return [path for folder in folders for path in self._files(folder) if _UNFINISHED.fullmatch(path.name)]
 
-    def _files(self, asset: str) -> list[UPath]:
-        folder = self.root / self.name / asset
-        with _reading(folder, self.setting), suppress(FileNotFoundError, NotADirectoryError):
-            return list(folder.iterdir())
+    def _files(self, folder: str) -> list[UPath]:
+        path = self.root / self.name / folder
+        with _reading(path, self.setting), suppress(FileNotFoundError, NotADirectoryError):
+            return list(path.iterdir())
         return []
 
     @property

@@ -69,14 +69,16 @@ def test_files_that_killed_runs_left_are_deleted_or_told_of(instance: Instance, 
     """Those of a day ago nobody writes any more; one of today may be written, and may hold the order."""
     instance.sent("accepted", "A-1")
     outputs = resources.outputs_of(instance.settings)
-    old, new = (outputs.path("conversions", "2026-11-20").with_name(f".2026-11-20.parquet.{end}") for end in ("a", "b"))
+    old, new = (
+        outputs.path("conversions", "2026-11-20").with_name(f".2026-11-20.parquet.{digit * 32}") for digit in "ab"
+    )
     old.parent.mkdir(parents=True, exist_ok=True)
     for path in (old, new):
         path.write_bytes(b"A-1")
     os.utime(old, (0, 0))
     done = xcapi("forget", "A-1", "--yes")
     assert (old.exists(), new.exists(), done.exit_code) == (False, True, 1)
-    assert ".2026-11-20.parquet.b is being written, or was left by a run that was killed" in done.stdout
+    assert f"{new.name} is being written, or was left by a run that was killed" in done.stdout
     assert "Repeat this tomorrow" in done.stdout
     os.utime(new, (0, 0))
     assert xcapi("forget", "A-1", "--yes").exit_code == 0

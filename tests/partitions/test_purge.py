@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow as pa
 import pytest
@@ -117,14 +118,19 @@ def test_what_a_killed_process_left_of_a_file_goes_after_a_day(
     """However long files are kept: a run that begins anew writes under another name, and older versions wait in one."""
     shop.put_many(3)
     shop.sync()
+    number = uuid4().hex
     left = [
-        shop.outputs.path("conversions", "2026-11-19").with_name(f".2026-11-19.parquet.{end}") for end in ("a", "a.all")
+        shop.outputs.path("conversions", "2026-11-19").with_name(f".2026-11-19.parquet.{number}{end}")
+        for end in ("", ".all")
     ]
-    left.append(shop.outputs.path("summary", "2026-11-19").with_name(".2026-11-19.summary.json.b"))
-    for path in left:
+    left.append(shop.outputs.path("summary", "2026-11-19").with_name(f".2026-11-19.summary.json.{number}"))
+    left.append(shop.outputs.own_path(f".ledger.json.{number}"))
+    others = [shop.outputs.path("conversions", "x").with_name(".gitkeep"), shop.outputs.own_path(".DS_Store")]
+    for path in (*left, *others):
         path.write_bytes(b"whoever it was")
     written(shop, days_ago)
     assert set(expired(shop.outputs, Keep(None, None), NOW)) == (set(left) if gone else set())
     assert purge(shop.outputs, Keep(None, None), NOW) == (len(left) if gone else 0)
     assert [path.exists() for path in left] == [not gone] * len(left)
+    assert all(path.exists() for path in others)
     assert shop.sync().counts.already_accepted == 3
