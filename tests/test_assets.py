@@ -181,6 +181,7 @@ def test_the_checks_are_part_of_the_steps(settings: Settings) -> None:
             "steady_identifier_coverage",
             "counts_add_up",
             "rejection_rate",
+            "some_consent",
             "no_new_reasons",
             "no_missing_orders",
         ),

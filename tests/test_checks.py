@@ -1,6 +1,7 @@
 """Asset checks: one verdict for a run, which names the partitions that fail."""
 
 import dagster as dg
+import pytest
 
 from xcapi_dagster import checks
 from xcapi_dagster.partitions.prepare import Prepared
@@ -41,6 +42,24 @@ def test_a_lost_order_is_an_error_that_names_its_partition() -> None:
     assert (verdict.passed, verdict.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert "2026-11-02: 10 read, 9 counted" in str(verdict.description)
     assert "2026-11-01" not in str(verdict.description)
+
+
+@pytest.mark.parametrize(
+    ("counts", "passed"),
+    [
+        (Counts(read=20, suppressed=20), False),
+        (Counts(read=25, suppressed=20, duplicate=5), False),
+        (Counts(read=21, suppressed=20, invalid=1), True),
+        (Counts(read=19, suppressed=19), True),
+        (Counts(read=20, duplicate=20), True),
+        (Counts(), True),
+    ],
+)
+def test_that_nobody_agreed_is_a_mistake_of_the_query(counts: Counts, *, passed: bool) -> None:
+    """Of twenty orders or more; of some that are to be sent, whatever became of them, it is none."""
+    verdict = checks.some_consent(ASSET, {"2026-11-01": Counts(read=30, accepted=30), "2026-11-02": counts})
+    assert (verdict.passed, verdict.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert ("2026-11-02: 20 left out" in str(verdict.description)) is not passed
 
 
 def test_every_count_counts() -> None:

@@ -152,6 +152,7 @@ def _upload(
                 verdicts = [
                     checks.counts_add_up(report, counts),
                     checks.rejection_rate(report, counts),
+                    checks.some_consent(report, counts),
                     checks.no_new_reasons(report, list(counts), history),
                     checks.no_missing_orders(report, counts, read_before),
                 ]

@@ -17,6 +17,7 @@ from xcapi_dagster.reports.identifiers import STRONG_IDENTIFIERS, Identifier, Id
 
 COUNTS_ADD_UP = "counts_add_up"
 REJECTION_RATE = "rejection_rate"
+SOME_CONSENT = "some_consent"
 NO_NEW_REASONS = "no_new_reasons"
 NO_MISSING_ORDERS = "no_missing_orders"
 IDENTIFIER_COVERAGE = "identifier_coverage"
@@ -25,6 +26,7 @@ NO_LATE_ORDERS = "no_late_orders"
 SENT_IN_TIME = "sent_in_time"
 
 MOST_REJECTED = 0.1  # of the orders that had consent and were not duplicates
+LEAST_WITHOUT_CONSENT = 20  # orders: that nobody agreed of fewer happens
 LEAST_COVERAGE = 0.5  # of the conversions, for the most frequent strong identifier
 LARGEST_FALL = 0.1  # of an identifier's coverage below what was usual
 _USUAL_PARTITIONS = (3, 14)  # before one: the fewest that tell what is usual, and the most that are looked at
@@ -57,6 +59,7 @@ def specs_of_report(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
             description="Every order that was read is in exactly one count: none was lost, none was counted twice.",
         ),
         dg.AssetCheckSpec(REJECTION_RATE, asset=asset, description="Few orders are invalid or rejected by X."),
+        dg.AssetCheckSpec(SOME_CONSENT, asset=asset, description="Not all orders are left out for want of consent."),
         dg.AssetCheckSpec(
             NO_NEW_REASONS, asset=asset, description="No order has a reason that no earlier partition had."
         ),
@@ -130,6 +133,18 @@ def rejection_rate(asset: dg.AssetKey, partitions: Mapping[str, Counts]) -> dg.A
         if counts.rejection_rate > MOST_REJECTED
     }
     return _result(asset, REJECTION_RATE, failing, "Open the rejection report: it names each reason and its fix. Rates")
+
+
+def some_consent(asset: dg.AssetKey, partitions: Mapping[str, Counts]) -> dg.AssetCheckResult:
+    """Whether of each partition with some orders at least one is to be sent: nobody at all agreeing is a mistake."""
+    failing = {
+        key: f"{counts.suppressed:,} left out"
+        for key, counts in partitions.items()
+        if counts.suppressed >= LEAST_WITHOUT_CONSENT and not counts.wanted
+    }
+    return _result(
+        asset, SOME_CONSENT, failing, "Look at consent in the query: the report says what is known of it. All orders"
+    )
 
 
 def no_new_reasons(asset: dg.AssetKey, partitions: Sequence[str], history: History) -> dg.AssetCheckResult:
