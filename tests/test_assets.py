@@ -1,5 +1,6 @@
 """The assets in Dagster: what they materialize, show and check, and how they fail."""
 
+import os
 from collections.abc import Iterator
 from datetime import date
 from hashlib import sha256
@@ -11,7 +12,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from xcapi_dagster import Sandbox, Settings, build_x_conversions_assets, from_environment
+from xcapi_dagster import Sandbox, Settings, build_x_conversions_assets, from_environment, resources
 from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.settings import DEMO
@@ -168,6 +169,19 @@ def test_an_overview_that_cannot_be_written_does_not_hide_why_the_run_failed(
         result, _ = run(settings, day)
         (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
         assert f"{folder / told} cannot be written" in str(failure.user_failure_data)
+
+
+def test_a_file_that_cannot_be_deleted_keeps_nothing_from_being_sent(
+    settings: Settings, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is told in the run's log."""
+    expired = Path(str(resources.outputs_of(settings).path("conversions", "2026-10-01")))
+    expired.mkdir(parents=True)
+    os.utime(expired, (0, 0))
+    result, _ = run(settings, "2026-11-02")
+    assert result.success
+    assert sandbox.received
+    assert f"{expired} cannot be deleted (is a directory), though it was kept as long as" in capfd.readouterr().err
 
 
 def test_the_checks_are_part_of_the_steps(settings: Settings) -> None:

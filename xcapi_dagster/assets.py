@@ -113,13 +113,21 @@ def _conversions(
                 context.log.info("%s: %d orders read, %d ready to send", partition.key, prepared.read, prepared.ready)
                 metadata = of_prepared(prepared, without_time, outputs.path("conversions", partition.key))
                 context.add_asset_metadata(metadata, asset_key=key, partition_key=partition.key)
-            if purged := purge(outputs, resources.keep_of(settings), datetime.now(UTC)):
-                context.log.info("%d files were deleted that had been kept as long as the settings say", purged)
+            _delete_expired(context, settings, outputs)
             history = History.of(outputs)
         verdicts = [checks.identifier_coverage(key, done), checks.steady_identifier_coverage(key, done, history)]
         return dg.MaterializeResult(asset_key=key, check_results=verdicts)
 
     return conversions
+
+
+def _delete_expired(context: dg.AssetExecutionContext, settings: Settings, outputs: Outputs) -> None:
+    """Files that have served their time go; that one cannot be deleted is told, and no reason to send nothing."""
+    try:
+        if purged := purge(outputs, resources.keep_of(settings), datetime.now(UTC)):
+            context.log.info("%d files were deleted that had been kept as long as the settings say", purged)
+    except XConversionsError as error:
+        context.log.warning("%s, though it was kept as long as the settings say", error)
 
 
 def _upload(

@@ -82,7 +82,8 @@ class Outputs:
     def unfinished(self) -> list[UPath]:
         """The files that are being written now, or were by processes that have been killed."""
         folders = sorted({"", *(asset for asset, _ in _PLACES.values())})
-        return [path for folder in folders for path in self._files(folder) if _UNFINISHED.fullmatch(path.name)]
+        found = [path for folder in folders for path in self._files(folder) if _UNFINISHED.fullmatch(path.name)]
+        return [path for path in found if path.is_file()]
 
     def _files(self, folder: str) -> list[UPath]:
         path = self.root / self.name / folder

@@ -13,6 +13,7 @@ import pytest
 from tests.partitions.conftest import SandboxedShop
 from tests.shop import Shop
 from xcapi_dagster.delivery.standing import Policy
+from xcapi_dagster.errors import XConversionsError
 from xcapi_dagster.partitions.purge import Keep, expired, purge, purge_details
 from xcapi_dagster.sandbox import Do, Fault, Match
 
@@ -126,6 +127,8 @@ def test_what_a_killed_process_left_of_a_file_goes_after_a_day(
     left.append(shop.outputs.path("summary", "2026-11-19").with_name(f".2026-11-19.summary.json.{number}"))
     left.append(shop.outputs.own_path(f".ledger.json.{number}"))
     others = [shop.outputs.path("conversions", "x").with_name(".gitkeep"), shop.outputs.own_path(".DS_Store")]
+    Path(str(shop.outputs.own_path(f".folder.{number}"))).mkdir()
+    Path(str(shop.outputs.own_path(f".link.{number}"))).symlink_to("nowhere")
     for path in (*left, *others):
         path.write_bytes(b"whoever it was")
     written(shop, days_ago)
@@ -134,3 +137,24 @@ def test_what_a_killed_process_left_of_a_file_goes_after_a_day(
     assert [path.exists() for path in left] == [not gone] * len(left)
     assert all(path.exists() for path in others)
     assert shop.sync().counts.already_accepted == 3
+
+
+def test_what_cannot_be_deleted_is_named_once_the_others_are(shop: SandboxedShop) -> None:
+    """Here a folder in a file's place; of more than one, how many."""
+    for shop.key in ("2026-11-18", "2026-11-21"):
+        shop.prepare()
+    in_the_way = [Path(str(shop.outputs.path("conversions", key))) for key in ("2026-11-19", "2026-11-20")]
+    in_the_way[0].mkdir()
+    for path in (*Path(str(shop.outputs.root)).rglob("*"), in_the_way[0]):
+        os.utime(path, (0, 0))
+    words = f"{in_the_way[0]} cannot be deleted (is a directory)"
+    with pytest.raises(XConversionsError) as told:
+        purge(shop.outputs, Keep(WEEK, None), NOW)
+    assert str(told.value) == words
+    in_the_way[1].mkdir()
+    os.utime(in_the_way[1], (0, 0))
+    with pytest.raises(XConversionsError) as told:
+        purge(shop.outputs, Keep(WEEK, None), NOW)
+    assert str(told.value) == f"{words}, and 1 more"
+    assert shop.outputs.partitions("conversions") == ["2026-11-19", "2026-11-20"]
+    assert shop.outputs.partitions("invalid") == []

@@ -26,6 +26,7 @@ from xcapi_dagster.conversions.texts import (
 )
 
 _FIELDS = ("content_id", "content_group_id", "content_name", "content_price", "content_type", "num_items")
+_NAMES = frozenset(_FIELDS)
 _PARSED = pa.list_(pa.struct([(name, pa.string()) for name in _FIELDS]))
 _SIXTH_DECIMAL = Decimal("0.000001")
 _CHARACTERS_AT_ONCE = 1 << 20  # of JSON
@@ -213,7 +214,11 @@ def _parse(text: str) -> list[dict[str, str | None]] | None:
         return []
     if not isinstance(items, list) or not all(item is None or isinstance(item, dict) for item in items):
         return None
-    return [{name: _field_text(item.get(name)) for name in _FIELDS} for item in items if item]
+    return [
+        {name: _field_text(item.get(name)) for name in _FIELDS}
+        for item in items
+        if item and not _NAMES.isdisjoint(item)
+    ]
 
 
 def _field_text(value: Any) -> str | None:

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from upath import UPath
 
+from xcapi_dagster import stores
 from xcapi_dagster.delivery.ledger import Ledger
+from xcapi_dagster.errors import XConversionsError
 from xcapi_dagster.outputs import ABANDONED_AFTER, FileKind, Outputs
 
 _CONVERSIONS: tuple[FileKind, ...] = ("conversions", "invalid", "superseded")
@@ -46,27 +48,36 @@ def abandoned(outputs: Outputs, now: datetime) -> Iterator[UPath]:
 
 
 def purge(outputs: Outputs, keep: Keep, now: datetime) -> int:
-    """Delete the expired files; returns how many. Other runs may delete them at the same time."""
+    """Delete the expired files; returns how many. Raises as `delete` does."""
     return delete(expired(outputs, keep, now))
 
 
 def delete(paths: Iterable[UPath]) -> int:
-    """Delete these files; returns how many, without those that somebody else deleted."""
-    return sum(_was_deleted(path) for path in paths)
+    """Delete these files; returns how many, without those that somebody else deleted.
+
+    Raises XConversionsError when one cannot be deleted, once the others are.
+    """
+    deleted, problems = 0, list[str]()
+    for path in paths:
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        except Exception as error:
+            if (why := stores.problem(error)) is None:
+                raise
+            problems.append(f"{path} cannot be deleted ({why})")
+        else:
+            deleted += 1
+    if problems:
+        raise XConversionsError(problems[0] if len(problems) == 1 else f"{problems[0]}, and {len(problems) - 1} more")
+    return deleted
 
 
 def _is_older(path: UPath, time: datetime) -> bool:
     """Whether the file was written before ``time``; one that is gone was not."""
     with suppress(FileNotFoundError):
         return bool(path.stat().st_mtime < time.timestamp())
-    return False
-
-
-def _was_deleted(path: UPath) -> bool:
-    """Delete the file, unless somebody else did."""
-    with suppress(FileNotFoundError):
-        path.unlink()
-        return True
     return False
 
 
