@@ -46,9 +46,9 @@ def forget(order_id: str, event_id: str | None, *, yes: bool, instance: ChosenIn
         conversions = {pair for each in held for pair in each.conversions}
         leave_tombstone(ledger, order_id, conversions | {(event_id or settings.event_id, order_id)}, by=operator())
         erase(order_id, held, Forgotten.known_to(ledger), outputs)
-        delete(abandoned(outputs, datetime.now(UTC)))
-        unfinished = outputs.unfinished()
     click.echo("It is forgotten: no run sends it or keeps anything about it.")
+    delete(abandoned(outputs, datetime.now(UTC)))
+    unfinished = outputs.unfinished()
     for path in unfinished:
         click.echo(f"{path.name} is being written, or was left by a run that was killed, and may hold it.")
     with closing(Database(settings.ledger_url)) as database:
