@@ -98,6 +98,16 @@ def test_the_two_commands_are_in_the_readme() -> None:
     assert "python3 dev.py test" in (ROOT / ".ci" / "run").read_text()
 
 
+@pytest.mark.parametrize("words", [["test", "--quik"], ["tests"]])
+def test_a_misspelled_command_starts_nothing(words: list[str]) -> None:
+    """It shows which there are."""
+    done = subprocess.run(
+        [sys.executable, "dev.py", *words], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert "python3 dev.py test --quick" in done.stdout
+
+
 def reasons_table() -> str:
     """The catalogue of reasons, as docs/reasons.md shows it."""
     rows = [f"| `{reason.code}` | {reason.severity} | {reason.meaning} | {reason.fix} |" for reason in REASONS.values()]
