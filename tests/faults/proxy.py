@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 import struct
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_HOLD_LAST_SEGMENT = socket.TCP_CORK if sys.platform == "linux" else 4  # TCP_NOPUSH of macOS, which has no name here
 
 
 @dataclass
@@ -58,9 +60,14 @@ async def closes_at_once(exchange: Exchange) -> None:
 
 
 async def closes_when_idle(exchange: Exchange) -> None:
-    """The answer comes, and the connection, which was to be kept, is closed after it."""
-    await passes(exchange)
-    await exchange.to_client.drain()
+    """The answer comes, and the connection, which was to be kept, is closed after it.
+
+    The answer's last segment says so: whoever has read the answer can know it, however busy the machine is.
+    """
+    answer = await exchange.answer()
+    exchange.to_client.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _HOLD_LAST_SEGMENT, 1)
+    exchange.to_client.write(answer)
+    exchange.to_client.write_eof()
     exchange.to_client.close()
 
 
