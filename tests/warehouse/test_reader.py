@@ -95,6 +95,23 @@ def test_text_times_are_read_with_and_without_a_zone(shop: "Shop") -> None:
 
     assert sorted(read_ids(warehouse)) == ["a date", "east", "local", "padded", "utc", "west"]
     assert warehouse.count_without_time() == 4
+    assert sorted(warehouse.forms_without_time(3)) == ["9999-99-99", "aaaaaaaaa"]
+    assert len(warehouse.forms_without_time(1)) == 1
+
+
+def test_forms_of_times_tell_nothing_else(shop: "Shop") -> None:
+    """Whatever was taken for a time: of letters and digits in any script, and of signs, only that they are there."""
+    shop.execute("""
+        CREATE TABLE orders (order_id text, ordered_at text);
+        INSERT INTO orders VALUES ('mail', 'ann_b7@shop.example'), ('arabic', '\u0662\u0660/\u0663\u0663'),
+            ('accented', 'héute'), ('long', repeat('7', 500)), ('terminal', E'\x1b[31m8')
+    """)
+    warehouse = open_warehouse(shop.url, "orders", "UTC")
+
+    forms = ["aaa?a9?aaaa.aaaaaaa", "99/99", "aaaaa", "9" * 30, "??99a9"]
+    assert sorted(warehouse.forms_without_time(9)) == sorted(forms)
+    shop.execute("CREATE TABLE timed AS SELECT order_id, CAST(NULL AS timestamp) AS ordered_at FROM orders")
+    assert open_warehouse(shop.url, "timed", "UTC").forms_without_time(9) == []
 
 
 def test_hourly_partitions_have_each_order_once_when_clocks_change(shop: "Shop") -> None:

@@ -69,7 +69,7 @@ def tell(
 def _notes(outcomes: Sequence[Ran], counts: Sequence[Counts], settings: Settings) -> Iterator[str]:
     """What somebody should know or do about it."""
     if without_time := max((ran.without_time for ran in outcomes), default=0):
-        yield f"{without_time} orders have no ordered_at that can be read: no partition has them"
+        yield f"{without_time} orders have no ordered_at that can be read: no partition has them; see `xcapi doctor`"
     if too_late := sum(counted.too_late for counted in counts):
         yield (
             f"{too_late:,} orders are so old that X could not tell them from the pixel's, and were not sent: if "

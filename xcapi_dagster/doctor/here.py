@@ -32,6 +32,7 @@ CHECKS = ("warehouse", "columns", "time zone", "orders", "identifiers", "ledger"
 _OF_WAREHOUSE = CHECKS[1:5]
 _SAMPLE = 5_000  # orders
 _LISTED = 30  # names of columns
+_FORMS = 3  # of times that cannot be read
 _ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 _FEW_IDENTIFIED = 0.5  # of the orders
 _MANY_UNSENT = 0.2  # of the orders, rejected or without consent: a mistake in the query rather than in single orders
@@ -115,7 +116,10 @@ def _orders(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
     if without_time := warehouse.count_without_time():
         mend = "give every order a time, as a timestamp or as ISO 8601 text: those without belong to no partition"
         status: Status = "warning" if any(counts) or warehouse.count(*_ALWAYS) else "broken"
-        yield Finding("orders", status, f"{told}; {without_time:,} have no ordered_at that can be read", mend)
+        told += f"; {without_time:,} have no ordered_at that can be read"
+        if forms := warehouse.forms_without_time(_FORMS):
+            told += f": it looks like {', '.join(forms)}"
+        yield Finding("orders", status, told, mend)
     elif not any(counts) and not settings.demo:
         mend = "look at ordered_at, XCAPI_SOURCE_TIMEZONE and whether the warehouse gets new orders"
         yield Finding("orders", "warning", f"{told}: there is nothing to send", mend)

@@ -32,6 +32,8 @@ from xcapi_dagster.warehouse.query import (
 )
 from xcapi_dagster.warehouse.window import time_kind, window_between
 
+_FORM_CHARACTERS = 30
+
 
 class Session(Protocol):
     """A connection that cannot write, where the warehouse has such.
@@ -129,13 +131,34 @@ class Warehouse:
         with self.database.connect(self.orders) as session:
             ordered_at = self._columns_with_time(session)["ordered_at"]
             if time_kind(ordered_at.type) == "text":
-                query = select({"ordered_at": ordered_at.expression}, self.orders)
-                texts = _stream(session, query, _schema({"ordered_at": ordered_at}))
-                return sum(_unreadable(batch.column("ordered_at")) for batch in texts)
+                return sum(len(texts) for texts in self._unreadable_times(session, ordered_at))
             condition: Expression = ordered_at.operand.is_(None)
             if session.has_infinite_times:
                 condition = sa.or_(condition, sa.not_(sa.func.isfinite(ordered_at.operand)))
             return _counted(session, self.orders, condition)
+
+    def forms_without_time(self, most: int) -> list[str]:
+        """How the texts look that are to be an ordered_at and say no time: the first ``most`` forms, as `99.99.9999`.
+
+        Each digit is a 9 and each letter an `a`, so that nobody's data is in them. None of empty texts, nor where
+        times are no text.
+        """
+        forms: dict[str, None] = {}
+        with self.database.connect(self.orders) as session:
+            ordered_at = self._columns_with_time(session)["ordered_at"]
+            if time_kind(ordered_at.type) == "text":
+                for texts in self._unreadable_times(session, ordered_at):
+                    forms |= dict.fromkeys(pc.unique(_form(texts.drop_null())).to_pylist())
+                    if len(forms) > most:  # one of them may be empty
+                        break
+        return [form for form in forms if form][:most]
+
+    def _unreadable_times(self, session: Session, ordered_at: Column) -> Iterator[pa.Array]:
+        query = select({"ordered_at": ordered_at.expression}, self.orders)
+        for batch in _stream(session, query, _schema({"ordered_at": ordered_at})):
+            texts = batch.column("ordered_at")
+            instants, local_times, _ = iso8601.parse(texts)
+            yield texts.filter(pc.and_(instants.is_null(), local_times.is_null()))
 
     def _columns_with_time(self, session: Session) -> dict[str, Column]:
         columns = known(session.columns())
@@ -168,7 +191,8 @@ def _counted(session: Session, orders: Relation, condition: Expression) -> int:
     return sum(pc.sum(batch.column("orders")).as_py() for batch in counts)
 
 
-def _unreadable(texts: pa.Array) -> int:
-    """How many texts say no time."""
-    instants, local_times, _ = iso8601.parse(texts)
-    return int(instants.null_count + local_times.null_count - len(texts))
+def _form(texts: pa.Array) -> pa.Array:
+    """Each text with a 9 for each digit, an `a` for each letter and a `?` for each sign that times do not have."""
+    for sign, shown in ((r"\p{N}", "9"), (r"\p{L}", "a"), (r"[^9a .,:/+-]", "?")):
+        texts = pc.replace_substring_regex(texts, sign, shown)
+    return pc.utf8_slice_codeunits(texts, 0, _FORM_CHARACTERS)
