@@ -10,7 +10,7 @@ from xcapi_dagster.delivery.batch import Chunk
 from xcapi_dagster.delivery.doubt import HELD_BY, Resolution, doubts, hold_what_changed, resolve
 from xcapi_dagster.delivery.keys import Entries
 from xcapi_dagster.delivery.ledger import Claim, Ledger
-from xcapi_dagster.delivery.records import RequestState, Settlement
+from xcapi_dagster.delivery.records import RequestState, Settlement, Verdict, VerdictState
 from xcapi_dagster.delivery.standing import Policy, Standing, standings
 
 DAY = "2026-09-21"
@@ -50,6 +50,33 @@ def sent(ledger: Ledger, some: Chunk, state: RequestState, partition: str = DAY)
     assert leave.request is not None
     ledger.settle(leave.request, some.keys, some.fingerprints, Settlement(state))
     return leave.request.id
+
+
+def refused(ledger: Ledger, some: Chunk, state: VerdictState, partition: str = DAY) -> int:
+    """A request with these conversions that X refused, ruling ``state`` on each; returns its id."""
+    known = ledger.memory.look_up(some.keys).heard
+    leave = ledger.claim(partition, some.keys, some.fingerprints, known, parent=None, share=1.0)
+    assert isinstance(leave, Claim)
+    assert leave.request is not None
+    request_id = leave.request.id
+    verdicts = [
+        (
+            position,
+            Verdict(
+                state=state,
+                fingerprint=int(fingerprint),
+                request_id=request_id,
+                since=request_id,
+                reason_code="api_price_currency",
+                detail=None,
+                isolated_by="value",
+                at=ledger.now(),
+            ),
+        )
+        for position, fingerprint in enumerate(some.fingerprints)
+    ]
+    ledger.settle(leave.request, some.keys, some.fingerprints, Settlement("refused", verdicts=verdicts))
+    return request_id
 
 
 def stand(ledger: Ledger, some: Chunk, policy: Policy = RESEND) -> list[Standing]:
@@ -187,6 +214,50 @@ def test_what_was_resent_and_accepted_is_in_doubt_no_more(sqlite_url: str, open_
     sent(ledger, make(ledger, "a", "b", "c"), "held")
     ledger.overrule(ledger.memory.entries_of("held").where(np.array([True, False, False])), "lost", by="me", why="x")
     assert [conversions for conversions, _ in held_now(ledger)] == [2]
+
+
+def test_what_x_refused_when_it_was_sent_again_is_in_doubt_no_more(look: Callable[[], Ledger], make: Make) -> None:
+    """X refuses a request whole, so that the one before, with the same order, was refused as well: nobody has it."""
+    ledger = look()
+    sent(ledger, make(ledger, "a", "b"), "unknown")
+    refused(ledger, make(ledger, "a"), "rejected")
+    later = look()
+    assert held_now(later, HOLD) == [(1, "the answer never came")]
+    assert stand(later, make(later, "a", "b"), HOLD) == [Standing.REJECTED, Standing.UNKNOWN]
+    hold_what_changed(later, DAY, [make(later, "a", version=2)], HOLD)
+    assert held_now(later, HOLD) == [(1, "the order can no longer be sent, or is no longer in its partition")]
+    assert stand(later, make(later, "a", version=2), HOLD) == [Standing.NEW]
+
+
+def test_an_old_refusal_keeps_no_mended_order_from_being_sent(
+    sqlite_url: str, open_ledger: OpenLedger, make: Make, clock: Clock
+) -> None:
+    """It is new, as if it had never been sent: in one request with others, and not late by its first sending."""
+    ledger = open_ledger(sqlite_url)
+    sent(ledger, make(ledger, "a"), "unknown")
+    refused(ledger, make(ledger, "a"), "rejected")
+    clock.now += 45 * HOUR
+    later = open_ledger(sqlite_url, "later")
+    mended = make(later, "a", version=2)
+    assert later.memory.look_up(mended.keys).requests.tolist() == [0]
+    again = sent(later, mended, "unknown")
+    assert later.memory.requests[again].first_sent_at == clock.now
+    assert stand(later, mended) == [Standing.UNSURE]
+
+
+def test_x_may_have_what_it_refused_together_with_others(look: Callable[[], Ledger], make: Make) -> None:
+    """The request before may have been taken all the same: a change, or the operator's word, is about that one."""
+    ledger = look()
+    sent(ledger, make(ledger, "a", "b", "c"), "unknown")
+    refused(ledger, make(ledger, "a", "b", "c"), "grouped")
+    hold_what_changed(ledger, DAY, [make(ledger, "b"), make(ledger, "a", version=2)], RESEND)
+    later = look()
+    assert stand(later, make(later, "a", "b", "c")) == [Standing.HELD, Standing.GROUPED, Standing.HELD]
+    found = doubts(later, HOLD)
+    assert [doubt.conversions for doubt in found] == [1, 1, 1]
+    assert resolve(later, found, "lost", by="ann", why="X has none of them") == 3
+    assert stand(later, make(later, "a", "b", "c")) == [Standing.NEW] * 3
+    assert doubts(later, HOLD) == []
 
 
 @pytest.mark.parametrize(

@@ -174,3 +174,16 @@ def judge_redacted(trial: Trial) -> None:
         assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
     for kind in ("upload_results", "requests", "rejection_report"):
         assert CANARY not in str(trial.shop.rows(kind))
+
+
+def test_what_was_in_doubt_before_x_refused_it_is_sent_once_it_is_mended(attempt: Try) -> None:
+    """It was in the request without an answer as well, so that X has it from neither: nobody needs to decide."""
+    trial = attempt()
+    trial.shop.put_many(3)
+    trial.shop.spoil("order-1", currency="EURO")
+    trial.sandbox.script([Fault(Match(request=1), Do(drop="before"))])
+    trial.judge(trial.shop.sync(), {"accepted": 2, "rejected": 1}, rejected=["order-1"])
+    trial.shop.spoiled.clear()
+    trial.shop.put("order-1", value="2.00")
+    trial.judge(trial.shop.sync(), {"accepted": 3})
+    trial.settles()

@@ -187,13 +187,14 @@ class Ledger:
     def overrule(self, doubtful: Entries, state: RequestState, *, by: str, why: str) -> int:
         """Let ``state`` stand for these conversions in place of what became of their requests; nothing is sent.
 
-        Returns of how many: what was heard of the others meanwhile stands. ``by`` and ``why`` are kept.
+        Returns of how many: what became of the others meanwhile stands. ``by`` and ``why`` are kept.
         """
         overruled = 0
         with self._database.transaction() as connection:
             self._catch_up(connection)
-            heard = self.memory.look_up(doubtful.keys).heard
-            is_still_so = (heard == doubtful.requests) & ~self.memory.are(heard, "accepted")
+            known = self.memory.look_up(doubtful.keys)
+            is_of_them = (known.requests == doubtful.requests) | (known.heard == doubtful.requests)
+            is_still_so = is_of_them & ~self.memory.are(known.requests, "accepted")
             for request_id in np.unique(doubtful.requests[is_still_so]).tolist():
                 these = is_still_so & (doubtful.requests == request_id)
                 parent = self.memory.requests[request_id]

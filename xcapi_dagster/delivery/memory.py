@@ -27,10 +27,11 @@ LONG_AGO = -1  # a moment before all others
 
 
 class Known(NamedTuple):
-    """Per conversion: the request it was last sent with (0: none), its fingerprint then, and any verdict.
+    """Per conversion: the request with which X has it or may have it (0: none), its fingerprint then, and any verdict.
 
-    ``heard`` is the latest request that says anything of it, by its own outcome or by a verdict: as long as that
-    stays the same, nothing has happened to the conversion. ``moment`` is when this was so, for `Memory.has_news`.
+    X has nothing of what it has rejected: the same order in a request before was refused as well. ``heard`` is the
+    latest request that says anything of it, by its own outcome or by a verdict: as long as that stays the same, nothing
+    has happened to the conversion. ``moment`` is when this was so, for `Memory.has_news`.
     """
 
     requests: NDArray[np.uint32]
@@ -90,6 +91,7 @@ class Memory:
         self._in_flight: dict[int, Keys] = {}
         self._claimed_at: dict[int, int] = {}  # the moment at which each of this run's own was news
         self._verdicts: dict[bytes, Verdict] = {}
+        self._rejecting: set[int] = set()  # requests that answer for conversions by having them rejected
         self.revision = -1  # of the ledger, up to which this knows everything
         self.last_accepted = 0  # the latest of all requests that X accepted
         self.requests: dict[int, Request] = {}
@@ -114,8 +116,9 @@ class Memory:
             .order_by(verdict.c.id)
         ).all()
         with self._lock:
-            self._verdicts |= {row.key: verdict_of(row) for row in ruled}
-            self._news.add(np.frombuffer(b"".join(row.key for row in ruled), KEY))
+            keys = np.frombuffer(b"".join(row.key for row in ruled), KEY)
+            self._rule(keys, enumerate(map(verdict_of, ruled)))
+            self._news.add(keys)
             self.revision = revision
 
     def _load(self, connection: Connection) -> None:
@@ -147,7 +150,7 @@ class Memory:
         """Take in the outcome of one of this run's own requests; ``verdicts`` are on positions in it."""
         with self._lock:
             self._remember(settled)
-            self._verdicts |= {keys[position].tobytes(): ruling for position, ruling in verdicts}
+            self._rule(keys, verdicts)
             if settled.state in _TELLING:
                 self._told.append((settled, keys, fingerprints))
             if self._claimed_at.pop(settled.id, None) != self._news.moment:
@@ -182,6 +185,8 @@ class Memory:
             if self._in_flight:
                 flying = _sorted(self._in_flight).find(keys).requests
                 requests = np.where(flying > 0, flying, requests)
+            if self._rejecting:
+                requests[np.isin(requests, list(self._rejecting))] = 0
             verdicts = self._verdicts_on(keys, requests)
         heard = requests.copy()
         heard[list(verdicts)] = [ruling.request_id for ruling in verdicts.values()]
@@ -211,6 +216,19 @@ class Memory:
             ]
             self._index_told()
             return self._index.of_requests(np.array(told, np.uint32))
+
+    def _rule(self, keys: Keys, verdicts: Iterable[tuple[int, Verdict]]) -> None:
+        """Take in verdicts on the conversions at these positions of ``keys``; what is rejected is in doubt no more."""
+        given = dict(verdicts)
+        self._verdicts |= {keys[position].tobytes(): ruling for position, ruling in given.items()}
+        rejected = {position: ruling for position, ruling in given.items() if ruling.state == "rejected"}
+        if not rejected:
+            return
+        requests = np.array([ruling.request_id for ruling in rejected.values()], np.uint32)
+        fingerprints = np.array([ruling.fingerprint for ruling in rejected.values()], np.uint64)
+        self._rejecting.update(requests.tolist())
+        self._index_told()
+        self._tell(keys[list(rejected)], fingerprints, requests)
 
     def _learn(self, rows: Sequence[Row[Any]]) -> None:
         for row in rows:
