@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -467,6 +468,24 @@ def test_a_failing_database_is_a_ledger_error(ledger_url: str, open_ledger: Open
     assert query(ledger_url, "SELECT id, state FROM request") == [(claimed.request.id, "in_flight")]
     query(ledger_url, "ALTER TABLE spending_gone RENAME TO spending")
     assert state_of(ledger, "a") == "in_flight"
+
+
+def test_after_a_failed_commit_nothing_more_is_claimed(ledger_url: str, open_ledger: OpenLedger) -> None:
+    """The run would not learn what others did under the number of the change that was undone."""
+    one, other = open_ledger(ledger_url, "one"), open_ledger(ledger_url, "other")
+    database = one._database
+
+    def fail(_connection: object) -> None:
+        sa.event.remove(database._engine, "commit", fail)
+        raise database._driver_error("the disk is full")
+
+    sa.event.listen(database._engine, "commit", fail)
+    with pytest.raises(LedgerError):
+        claim(one, "a")
+    assert claim(other, "b").request is not None
+    with pytest.raises(DeliveryHaltedError, match="the ledger failed: this run sends nothing more"):
+        claim(one, "b", known=[0])
+    assert claim(open_ledger(ledger_url, "next"), "a").request is not None
 
 
 def test_a_failure_while_leaving_does_not_hide_the_first(sqlite_url: str, clock: Clock) -> None:

@@ -59,6 +59,7 @@ class Database:
         self._path = file_of(self._engine)
         self.is_shared = self._path is None
         self._was_reached = False
+        self.has_failed = False  # a transaction was undone: this process may believe what no ledger has
         self._idle: Connection | None = None  # the one that transactions use, between two of them
         self._read, self._known = 0, 0  # the latest revision in this transaction, and after those that are durable
         try:
@@ -122,6 +123,7 @@ class Database:
                 yield connection
                 connection.commit()
             except BaseException:
+                self.has_failed = True
                 connection.close()
                 raise
         except (SQLAlchemyError, self._driver_error) as error:

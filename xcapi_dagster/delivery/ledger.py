@@ -22,7 +22,7 @@ from xcapi_dagster.delivery.memory import LONG_AGO, Memory
 from xcapi_dagster.delivery.records import Request, RequestState, Settlement, checksum_of
 from xcapi_dagster.delivery.standing import HORIZON_SECONDS
 from xcapi_dagster.delivery.throttle import Limits
-from xcapi_dagster.errors import LedgerError
+from xcapi_dagster.errors import DeliveryHaltedError, LedgerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +139,12 @@ class Ledger:
         Kept are the conversions of which nothing new was heard: what was ``known``, at that ``moment`` of the memory,
         is still so. None is that X accepted, that an operator must decide about or that is forgotten, or when
         ``parent`` was first sent too long ago, unless that does not matter. When none is kept, nothing was written.
-        Raises DeliveryHaltedError when the lease was lost.
+        Raises DeliveryHaltedError when the lease was lost, or the ledger has failed in this run.
         """
 
         def work(connection: Connection) -> Claim | Wait:
+            if self._database.has_failed:  # what the memory has of that, it would not learn anew from others
+                raise DeliveryHaltedError("the ledger failed: this run sends nothing more")
             now = self._database.now(connection)
             self._lease.check(now)
             self._catch_up(connection)
