@@ -140,7 +140,7 @@ class Shop:
             self,  # type: ignore[arg-type]
             rules,
             self.outputs,
-            self.forgotten(),
+            self.forgotten,
         )
         if self.spoiled or prepared.ready > self.batch_rows:
             self._write_anew()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -102,7 +103,7 @@ def _conversions(
             check_ledger_is_shared(settings, context.instance, context.job_def.executor_def.name)
             warehouse, outputs = resources.warehouse_of(settings), resources.outputs_of(settings)
             rules = resources.rules_of(settings, datetime.now(UTC))
-            forgotten = resources.forgotten_of(settings)
+            forgotten = partial(resources.forgotten_of, settings)
             done: dict[str, Prepared] = {}
             if without_time := warehouse.count_without_time():
                 context.log.warning(

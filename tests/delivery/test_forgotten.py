@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xcapi_dagster.delivery.database import Database
-from xcapi_dagster.delivery.forgotten import Forgotten, forget, tombstone_of
+from xcapi_dagster.delivery.forgotten import Forgotten, leave_tombstone, tombstone_of
 from xcapi_dagster.delivery.ledger import Claim, Ledger
 from xcapi_dagster.delivery.records import RequestState, Settlement
 from xcapi_dagster.delivery.standing import Policy, Standing, standings
@@ -44,7 +44,7 @@ def test_a_run_under_way_claims_it_no_more(ledger_url: str, open_ledger: OpenLed
     run, operator = open_ledger(ledger_url), open_ledger(ledger_url, "operator")
     keys = run.keys([EVENT], ["A-1"])
     known = run.memory.look_up(keys).heard
-    forget(operator, "A-1", [(EVENT, "A-1")], by="me@here")
+    leave_tombstone(operator, "A-1", [(EVENT, "A-1")], by="me@here")
     claimed = run.claim("2026-09-21", keys, FINGERPRINT, known, parent=None, share=1.0)
     assert isinstance(claimed, Claim)
     assert (claimed.request, len(claimed.kept)) == (None, 0)
@@ -75,7 +75,7 @@ def test_nothing_is_sent_and_an_acceptance_is_never_forgotten(
     claimed = claim(run, "A-1") if before else None
     if before and claimed and not while_in_flight:
         settle(run, "A-1", claimed, before)
-    forget(operator, "A-1", [(EVENT, "A-1")], by="me@here")
+    leave_tombstone(operator, "A-1", [(EVENT, "A-1")], by="me@here")
     if before and claimed and while_in_flight:
         run.refresh()
         settle(run, "A-1", claimed, before)
@@ -95,7 +95,7 @@ def test_an_order_is_known_by_its_id_whatever_it_is_sent_as(ledger_url: str, ope
     operator = open_ledger(ledger_url, "operator")
     with closing(Database(ledger_url)) as database:
         assert not Forgotten.of(database, SCOPE)
-        forget(operator, "A-1", [("other", "not the order id")], by="me@here")
+        leave_tombstone(operator, "A-1", [("other", "not the order id")], by="me@here")
         found = Forgotten.of(database, SCOPE)
         assert not Forgotten.of(database, "loopback|oelse")
     assert found
@@ -105,7 +105,7 @@ def test_an_order_is_known_by_its_id_whatever_it_is_sent_as(ledger_url: str, ope
 
 def test_no_id_is_in_the_ledger(ledger_url: str, open_ledger: OpenLedger, query: Callable[..., list[Any]]) -> None:
     """Who and when are, and hashes."""
-    forget(open_ledger(ledger_url, "operator"), "A-very-own-order", [(EVENT, "its-conversion")], by="me@here")
+    leave_tombstone(open_ledger(ledger_url, "operator"), "A-very-own-order", [(EVENT, "its-conversion")], by="me@here")
     (row,) = query(ledger_url, "SELECT * FROM request")
     assert "me@here" in row
     told = " ".join(bytes(cell).decode("latin-1") if isinstance(cell, bytes) else str(cell) for cell in row)

@@ -1,16 +1,20 @@
 """One order forgotten: no file tells of it, every count still adds up, and nobody sends it any more."""
 
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.partitions.conftest import SandboxedShop
 from tests.shop import DAY
 from xcapi_dagster.delivery.doubt import doubts
-from xcapi_dagster.delivery.forgotten import Forgotten, forget
-from xcapi_dagster.partitions.forget import erase, held_of
+from xcapi_dagster.delivery.forgotten import leave_tombstone
+from xcapi_dagster.delivery.ledger import Ledger
+from xcapi_dagster.partitions.forget import forget, traces_of
 from xcapi_dagster.partitions.upload import write_results
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.reports.history import History
@@ -46,11 +50,8 @@ def texts(folder: Path) -> dict[str, str]:
 
 def forget_in(shop: SandboxedShop, order_id: str) -> None:
     """All that the command does."""
-    held = held_of(order_id, shop.outputs)
     with shop.ledger() as ledger:
-        pairs = {pair for each in held for pair in each.conversions}
-        forget(ledger, order_id, pairs | {(shop.event_id, order_id)}, by="me@here")
-        erase(order_id, held, Forgotten.known_to(ledger), shop.outputs)
+        forget(order_id, shop.event_id, ledger, shop.outputs, by="me@here")
 
 
 def counted(**counts: int) -> dict[str, int]:
@@ -67,12 +68,12 @@ def test_no_file_tells_of_it_and_the_others_stay(shop: SandboxedShop, kind: str)
     summary = shop.sync().summary
     write_page(summary, History([summary]), shop.outputs)
     others = [row for row in shop.rows("upload_results") if row["order_id"] != SECRET]
-    (held,) = held_of(SECRET, shop.outputs)
-    assert (held.partition, set(held.rows)) == (DAY, files)
+    (found,) = traces_of(SECRET, shop.outputs)
+    assert (found.partition, set(found.rows)) == (DAY, files)
     assert any(SECRET in text for text in texts(shop.folder).values())
 
     forget_in(shop, SECRET)
-    assert held_of(SECRET, shop.outputs) == []
+    assert traces_of(SECRET, shop.outputs) == []
     assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []
     assert shop.rows("upload_results") == others
 
@@ -92,7 +93,7 @@ def test_it_is_not_sent_once_it_was_prepared(shop: SandboxedShop) -> None:
     shop.put(SECRET)
     shop.prepare()
     with shop.ledger() as ledger:
-        forget(ledger, SECRET, [(shop.event_id, SECRET)], by="me@here")
+        leave_tombstone(ledger, SECRET, [(shop.event_id, SECRET)], by="me@here")
     assert shop.upload().counts.as_dict() == counted(read=2, suppressed=1, accepted=1, requests=1)
     assert shop.sent == ["a"]
     told = {row["order_id"]: (row["state"], row["reason_code"]) for row in shop.rows("upload_results")}
@@ -143,8 +144,8 @@ def test_a_file_of_the_first_stage_may_be_gone(shop: SandboxedShop, kind: str, m
     shop.put(SECRET, **columns)
     shop.sync()
     shop.outputs.path(missing, DAY).unlink()
-    (held,) = held_of(SECRET, shop.outputs)
-    (left,) = set(held.rows) & {"conversions", "invalid"}
+    (found,) = traces_of(SECRET, shop.outputs)
+    (left,) = set(found.rows) & {"conversions", "invalid"}
     others = [row for row in shop.rows(left) if row["order_id"] != SECRET]
 
     forget_in(shop, SECRET)
@@ -152,3 +153,48 @@ def test_a_file_of_the_first_stage_may_be_gone(shop: SandboxedShop, kind: str, m
     assert shop.rows(left) == others != []
     assert not shop.outputs.path(missing, DAY).exists()
     assert shop.sync().counts.as_dict() == counted(read=3, suppressed=2, already_accepted=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_first_stage_is_reading_meanwhile_is_not_kept(
+    shop: SandboxedShop, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for tombstones once more when its files are there; the file that lies aside tells nothing either."""
+    columns, _ = KINDS[kind]
+    shop.put_many(3)
+    shop.put(SECRET, **columns)
+    shop.sync()
+    read = shop.read
+
+    def forgotten_meanwhile(start: datetime, end: datetime) -> Iterator[pa.RecordBatch]:
+        for batch in read(start, end):
+            monkeypatch.undo()
+            forget_in(shop, SECRET)
+            yield batch
+
+    monkeypatch.setattr(shop, "read", forgotten_meanwhile)
+    prepared = shop.prepare()
+    assert traces_of(SECRET, shop.outputs) == []
+    assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []
+    assert (prepared.read, prepared.suppressed, prepared.ready) == (4, 1, 3)
+    assert shop.upload().counts.as_dict() == counted(read=4, suppressed=1, already_accepted=3)
+
+
+def test_what_a_first_stage_has_just_written_is_erased(shop: SandboxedShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files are looked through after the tombstone is left: a run that ended before it knew nothing of it."""
+    shop.put_many(3)
+    with shop.ledger():
+        pass  # it is there
+    shop.put(SECRET)
+    adopt = Ledger.adopt
+
+    def just_before(ledger: Ledger, *told: Any, **more: Any) -> None:
+        assert traces_of(SECRET, shop.outputs) == []
+        shop.prepare()
+        assert traces_of(SECRET, shop.outputs) != []
+        adopt(ledger, *told, **more)
+
+    monkeypatch.setattr(Ledger, "adopt", just_before)
+    forget_in(shop, SECRET)
+    assert traces_of(SECRET, shop.outputs) == []
+    assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []

@@ -12,11 +12,10 @@ from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.operator import ledger_of, operator, plain
 from xcapi_dagster.contract import EVENT_ID
 from xcapi_dagster.delivery.database import Database
-from xcapi_dagster.delivery.forgotten import Forgotten
-from xcapi_dagster.delivery.forgotten import forget as leave_tombstone
 from xcapi_dagster.delivery.overview import runs_under_way
 from xcapi_dagster.errors import ConfigurationError
-from xcapi_dagster.partitions.forget import Held, erase, held_of
+from xcapi_dagster.partitions.forget import Traces, traces_of
+from xcapi_dagster.partitions.forget import forget as forget_order
 from xcapi_dagster.partitions.purge import abandoned, delete
 
 
@@ -39,13 +38,10 @@ def forget(order_id: str, event_id: str | None, *, yes: bool, instance: ChosenIn
         raise ConfigurationError("--event-id is no id of an event tag, such as o87ne or tw-o8z6j-o87ne")
     with ledger_of(instance) as (ledger, settings):
         outputs = resources.outputs_of(settings)
-        held = held_of(order_id, outputs)
-        _tell(held)
+        _tell(traces_of(order_id, outputs))
         if not yes:
             click.confirm(f"Forget {plain(order_id)[:100]} for good?", abort=True)
-        conversions = {pair for each in held for pair in each.conversions}
-        leave_tombstone(ledger, order_id, conversions | {(event_id or settings.event_id, order_id)}, by=operator())
-        erase(order_id, held, Forgotten.known_to(ledger), outputs)
+        forget_order(order_id, event_id or settings.event_id, ledger, outputs, by=operator())
     click.echo("It is forgotten: no run sends it or keeps anything about it.")
     delete(abandoned(outputs, datetime.now(UTC)))
     unfinished = outputs.unfinished()
@@ -60,12 +56,12 @@ def forget(order_id: str, event_id: str | None, *, yes: bool, instance: ChosenIn
         sys.exit(1)
 
 
-def _tell(held: Sequence[Held]) -> None:
+def _tell(found: Sequence[Traces]) -> None:
     """What there is, before anything is done."""
-    if not held:
+    if not found:
         click.echo("No file holds anything about it.")
-    for each in held:
+    for each in found:
         files = ", ".join(f"{len(rows)} in {kind}" for kind, rows in each.rows.items())
         click.echo(f"{plain(each.partition)}: {files}")
-    if any(each.is_accepted for each in held):
+    if any(each.is_accepted for each in found):
         click.echo("X has accepted it. What X holds is not deleted by this: its API has no way to.")

@@ -46,9 +46,9 @@ class Forgotten:
         """Those that ``ledger`` has learned of."""
         return cls(ledger, ledger.memory.entries_of("forgotten").keys)
 
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return len(self._sorted) > 0
+    def __len__(self) -> int:
+        """How many tombstones there are: no fewer than before, since none is ever removed."""
+        return len(self._sorted)
 
     def among(self, order_ids: Sequence[str | None]) -> NDArray[np.bool_]:
         """Which of these orders are forgotten; one without an id cannot be."""
@@ -57,7 +57,7 @@ class Forgotten:
         return is_given
 
 
-def forget(ledger: Ledger, order_id: str, conversions: Iterable[tuple[str, str]], *, by: str) -> None:
+def leave_tombstone(ledger: Ledger, order_id: str, conversions: Iterable[tuple[str, str]], *, by: str) -> None:
     """Leave a tombstone of the order, and of the ``conversions`` (event id, conversion id) that it was or may be.
 
     ``by`` and the time are kept. Other runs learn of it before they claim anything more.

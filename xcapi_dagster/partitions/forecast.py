@@ -98,7 +98,7 @@ def forecast(partition: Partition, warehouse: Warehouse, rules: Rules, terms: Te
     """What a run would do now. Raises WarehouseError when the orders cannot be read."""
     with _temporary_folder() as folder:
         outputs = Outputs(UPath(folder), "forecast", setting="TMPDIR")
-        prepared = prepare_partition(partition, warehouse, rules, outputs, Forgotten.known_to(terms.ledger))
+        prepared = prepare_partition(partition, warehouse, rules, outputs, lambda: Forgotten.known_to(terms.ledger))
         tally = _Tally(terms)
         for chunk in chunks(outputs.path("conversions", partition.key), partial(keys_of, terms.ledger)):
             tally.add(chunk)

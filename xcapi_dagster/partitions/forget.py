@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from xcapi_dagster.delivery.forgotten import Forgotten
+from xcapi_dagster.delivery.forgotten import Forgotten, leave_tombstone
+from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.outputs import FileKind, Outputs
 from xcapi_dagster.parquet import parquet_file, parquet_writer
 from xcapi_dagster.partitions.chunks import row_groups
@@ -25,7 +26,7 @@ _OTHERS: tuple[FileKind, ...] = ("superseded", "upload_results", "rejection_repo
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Traces:
     """What the files of one partition hold about an order: rows by the kind of file."""
 
     partition: str
@@ -48,23 +49,34 @@ class Held:
         return any(row["state"] in ("accepted", "changed") for row in self.rows.get("upload_results", []))
 
 
-def held_of(order_id: str, outputs: Outputs) -> list[Held]:
+def traces_of(order_id: str, outputs: Outputs) -> list[Traces]:
     """The partitions whose files hold something about the order."""
     kinds = (*PREPARED_FILES, *_OTHERS)
     partitions = sorted({key for kind in kinds for key in outputs.partitions(kind)})
 
-    def held(partition: str) -> Held:
+    def traces(partition: str) -> Traces:
         rows = {kind: rows_of(outputs, kind, partition, order_id) for kind in kinds}
-        return Held(partition, {kind: found for kind, found in rows.items() if found})
+        return Traces(partition, {kind: found for kind, found in rows.items() if found})
 
     with ThreadPoolExecutor(_READERS) as pool:
-        return [each for each in pool.map(held, partitions) if each.rows]
+        return [each for each in pool.map(traces, partitions) if each.rows]
 
 
-def erase(order_id: str, held: list[Held], forgotten: Forgotten, outputs: Outputs) -> None:
+def forget(order_id: str, event_id: str, ledger: Ledger, outputs: Outputs, *, by: str) -> None:
+    """Leave a tombstone of the order, which is or was sent as ``event_id`` unless files say otherwise, and erase it.
+
+    What a run writes meanwhile either is there when this looks for it, after the tombstone is left, or is looked
+    through for new tombstones by that run, when it is there.
+    """
+    conversions = {pair for each in traces_of(order_id, outputs) for pair in each.conversions}
+    leave_tombstone(ledger, order_id, conversions | {(event_id, order_id)}, by=by)
+    _erase(order_id, traces_of(order_id, outputs), Forgotten.known_to(ledger), outputs)
+
+
+def _erase(order_id: str, found: list[Traces], forgotten: Forgotten, outputs: Outputs) -> None:
     """Write the files that hold something about the order anew without it; ``forgotten`` must know the order."""
     history = History.of(outputs)
-    for each in held:
+    for each in found:
         kinds = set(each.rows)
         if kinds & set(PREPARED_FILES) and not missing_file(each.partition, outputs):
             forget_prepared(each.partition, forgotten, outputs)

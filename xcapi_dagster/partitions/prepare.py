@@ -24,7 +24,7 @@ from xcapi_dagster.delivery.forgotten import Forgotten
 from xcapi_dagster.outputs import FileKind, Outputs, is_there
 from xcapi_dagster.parquet import parquet_file, parquet_writer
 from xcapi_dagster.partitions import Partition
-from xcapi_dagster.partitions.changes import set_aside
+from xcapi_dagster.partitions.changes import drop_aside, set_aside
 from xcapi_dagster.partitions.chunks import row_groups
 from xcapi_dagster.reports.identifiers import Identifiers, IdentifierTally
 from xcapi_dagster.reports.summary import order_states
@@ -64,13 +64,29 @@ def missing_file(partition: str, outputs: Outputs) -> UPath | None:
 
 
 def prepare_partition(
-    partition: Partition, warehouse: Warehouse, rules: Rules, outputs: Outputs, forgotten: Forgotten | None = None
+    partition: Partition,
+    warehouse: Warehouse,
+    rules: Rules,
+    outputs: Outputs,
+    forgotten: Callable[[], Forgotten | None] = lambda: None,
 ) -> Prepared:
     """Write the conversions and the invalid orders of ``partition``; returns the counts, which add up.
 
-    Of ``forgotten`` orders nothing is written but that there were so many.
+    Of orders that are ``forgotten``, also while this is going on, nothing is left but that there were so many.
     Raises WarehouseError when the orders could not be read to the end: then no file was changed.
     """
+    known = forgotten()
+    prepared = _write_files(partition, warehouse, rules, outputs, known)
+    known_now = forgotten()
+    if known_now and len(known_now) > len(known or ()):
+        drop_aside(partition.key, outputs)  # the copy of what was there may be older than its erasing
+        return forget_prepared(partition.key, known_now, outputs)
+    return prepared
+
+
+def _write_files(
+    partition: Partition, warehouse: Warehouse, rules: Rules, outputs: Outputs, forgotten: Forgotten | None
+) -> Prepared:
     with (
         outputs.writing("conversions", partition.key) as conversions,
         outputs.writing("invalid", partition.key) as invalid,
@@ -110,12 +126,15 @@ def _prepare_chunk(
     return *tables, len(orders), prepared.mistyped_domains
 
 
-def forget_prepared(partition: str, forgotten: Forgotten, outputs: Outputs) -> None:
-    """Write the files of ``partition`` anew without what they hold about ``forgotten`` orders, which still count."""
+def forget_prepared(partition: str, forgotten: Forgotten, outputs: Outputs) -> Prepared:
+    """Write the files of ``partition`` anew without what they hold about ``forgotten`` orders, which still count.
+
+    Returns the counts as they are then.
+    """
     old = (outputs.path("conversions", partition), outputs.path("invalid", partition))
     prepared = Prepared.of_file(outputs, partition)
     with outputs.writing("conversions", partition) as conversions, outputs.writing("invalid", partition) as invalid:
-        _rewrite(partial(_without_forgotten, forgotten), old, (conversions, invalid), prepared)
+        return _rewrite(partial(_without_forgotten, forgotten), old, (conversions, invalid), prepared)
 
 
 class _PartitionFiles:
