@@ -3,7 +3,10 @@
 import os
 import tempfile
 import time
+from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
@@ -146,6 +149,30 @@ def test_partitions_follow_the_settings(partitions: str) -> None:
     assert partitions_def.schedule_type is not None
     assert partitions_def.schedule_type.value.lower() == partitions
     assert (partitions_def.timezone, partitions_def.start.date().isoformat()) == ("Asia/Tokyo", "2026-01-01")
+
+
+@pytest.mark.usefixtures("environ")
+@pytest.mark.parametrize(("cadence", "days"), [("hourly", 3), ("daily", 9), ("weekly", 40), ("monthly", 120)])
+def test_the_schedule_asks_for_every_partition(cadence: str, days: int) -> None:
+    """Whenever it runs: each partition that has ended is asked for, and again as often as the look-back says."""
+    zone = ZoneInfo("Europe/Berlin")
+    start = datetime(2026, 11, 1, tzinfo=zone)
+    defs = definitions(partitions=cadence, timezone=zone.key, start_date=f"{start:%Y-%m-%d}", look_back=2)
+    repository = defs.get_repository_def()
+    schedule = repository.get_schedule_def("purchases_daily")
+    minute, hour, *others = str(schedule.cron_schedule).split()
+    assert others == ["*"] * 3
+    asked = Counter[str]()
+    for tick in (start + timedelta(hours=each, minutes=int(minute)) for each in range(days * 24)):
+        if hour in ("*", str(tick.hour)):
+            context = dg.build_schedule_context(scheduled_execution_time=tick, repository_def=repository)
+            asked.update(str(each.partition_key) for each in schedule.evaluate_tick(context).run_requests or [])
+    partitions_def = next(spec.partitions_def for spec in defs.resolve_all_asset_specs() if spec.partitions_def)
+    assert isinstance(partitions_def, dg.TimeWindowPartitionsDefinition)
+    ended = partitions_def.get_partition_keys(current_time=start + timedelta(days=days, hours=-1))
+    assert len(ended) > 2
+    assert set(ended) <= set(asked)
+    assert all(asked[key] >= 2 for key in ended[:-2])
 
 
 @pytest.mark.usefixtures("environ")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
@@ -9,6 +10,7 @@ import duckdb
 import pytest
 
 from xcapi_dagster import Sandbox, Settings, build_lateness_checks, build_x_conversions_assets, from_environment
+from xcapi_dagster.lateness import _latest
 from xcapi_dagster.settings import DEMO
 
 NOW = datetime.now(UTC)
@@ -85,3 +87,26 @@ def test_late_and_ageing_orders_are_told_until_they_are_sent(
             "sent_in_time": (True, "None"),
         }
         assert len(sandbox.received) == 3
+
+
+@pytest.mark.parametrize(
+    ("partitions_def", "hours", "most"),
+    [
+        (dg.HourlyPartitionsDefinition("2026-09-01-00:00"), 72, 72),
+        (dg.DailyPartitionsDefinition("2026-09-01"), 14 * 24, 14),
+        (dg.WeeklyPartitionsDefinition("2026-01-01"), 14 * 7 * 24, 14),
+        (dg.HourlyPartitionsDefinition("2026-11-20-00:00"), 10, 10),
+    ],
+    ids=["hours", "days", "weeks", "a few"],
+)
+def test_what_x_deduplicates_is_looked_at_however_short_partitions_are(
+    partitions_def: dg.TimeWindowPartitionsDefinition, hours: int, most: int
+) -> None:
+    """The latest 14 partitions that have ended and all of the last three days: X deduplicates for two."""
+    now = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
+    found = _latest(partitions_def, now)
+    assert len(found) == most
+    assert all(each.end == after.start for each, after in pairwise(found))
+    ended = now.replace(minute=0)
+    assert found[-1].end <= ended
+    assert found[-1].end - found[0].start == timedelta(hours=hours)

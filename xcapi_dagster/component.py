@@ -13,6 +13,7 @@ from xcapi_dagster.dry_run import build_dry_run_job
 from xcapi_dagster.lateness import build_lateness_checks
 from xcapi_dagster.schedules import (
     CRON,
+    HOURLY_CRON,
     LOOK_BACK,
     build_daily_schedule,
     build_event_tags_schedule,
@@ -52,7 +53,11 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
     )
     partitions: Literal["hourly", "daily", "weekly", "monthly"] = "daily"
     partitions_per_run: int = Field(default=30, ge=1, description="How many partitions of a backfill share a run.")
-    cron: str = Field(default=CRON, description="When the schedule runs, in the partitions' time zone.")
+    cron: str | None = Field(
+        default=None,
+        description="When the schedule runs, in the partitions' time zone: by default daily at 02:00, "
+        "and with hourly partitions at half past each hour.",
+    )
     look_back: int = Field(default=LOOK_BACK, ge=1, description="How many partitions the schedule looks at each time.")
     warehouse_url: str | None = Field(default=None, description="XCAPI_WAREHOUSE_URL")
     orders: str | None = Field(default=None, description="XCAPI_ORDERS: a table, or a path ending in .sql")
@@ -107,8 +112,9 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
         lateness = build_lateness_checks(settings, partitions_def)
         daily = dg.AssetSelection.assets(*[asset for asset in defined if asset.partitions_def])
         event_tags = dg.AssetSelection.assets(*[asset for asset in defined if not asset.partitions_def])
+        cron = self.cron or (HOURLY_CRON if self.partitions == "hourly" else CRON)
         schedules = [
-            build_daily_schedule(self.name, daily, partitions_def, cron=self.cron, look_back=self.look_back),
+            build_daily_schedule(self.name, daily, partitions_def, cron=cron, look_back=self.look_back),
             build_event_tags_schedule(self.name, event_tags, settings.timezone),
             build_lateness_schedule(self.name, dg.AssetSelection.checks(lateness)),
         ]

@@ -1,4 +1,4 @@
-"""The daily schedules: yesterday's orders, once more those of the days before, and what X says about event tags."""
+"""The schedules: yesterday's orders, once more those of the days before, and what X says about event tags."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ LOOK_BACK = 3  # partitions; re-running is free, since nothing that was accepted
 EVENT_TAGS_CRON = "30 1 * * *"  # before the daily sync, which a deleted event tag would stop
 LATENESS_CRON = "45 * * * *"  # between 40 and 48 hours of age it is found eight times
 CRON = "0 2 * * *"  # in the partitions' time zone: the day before is complete, and its youngest orders are 2 h old
+HOURLY_CRON = "30 * * * *"  # of partitions of an hour: each is asked for as often as a day is
 
 
 def build_daily_schedule(

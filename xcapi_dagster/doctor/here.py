@@ -105,7 +105,7 @@ def _time_zone(settings: Settings, schema: pa.Schema) -> Finding:
     if settings.start_date > datetime.now(ZoneInfo(settings.timezone)).date():
         told = f"the first partition is {settings.start_date}, which is to come: until then nothing is sent"
         return Finding("time zone", "warning", told, "set XCAPI_START_DATE to the first day to send")
-    return Finding("time zone", "ok", f"partitions are days of {settings.timezone}; ordered_at {read}")
+    return Finding("time zone", "ok", f"partitions are in {settings.timezone}; ordered_at {read}")
 
 
 def _orders(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
