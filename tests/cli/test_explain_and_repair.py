@@ -204,6 +204,15 @@ def test_what_x_refused_is_opened_again(sync: Run, sandbox: Sandbox, explain: An
     assert explain("order-5")[0]["ledger"]["state"] == "rejected"
 
 
+def test_results_that_are_not_kept_any_more_open_nothing(sync: Run, environ: dict[str, str]) -> None:
+    """The report is a moment younger, and so may be there for a moment longer: X's refusal stands."""
+    sync("--partition", "2026-11-01")
+    (results,) = Path(environ["XCAPI_HOME"]).rglob("upload_results/2026-11-01.parquet")
+    results.unlink()
+    (repaired,) = sync("--reason", "api_event_id", *DAYS)
+    assert (repaired["recovered"], repaired["rejected"], repaired["requests"]) == (0, 1, 0)
+
+
 def test_an_unknown_code_is_one_line_and_sends_nothing(
     sync: Run, xcapi: Callable[..., Result], sandbox: Sandbox
 ) -> None:

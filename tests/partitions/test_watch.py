@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -75,3 +76,15 @@ def test_orders_that_wait_in_a_partition_that_was_synced(shop: SandboxedShop, fo
     assert found(53) == ["2 waiting, 1 past 48 h"]
     shop.upload()
     assert found(53) == []
+
+
+def test_results_that_are_not_kept_any_more_tell_of_nobody(shop: SandboxedShop, warehouse: Warehouse) -> None:
+    """The summary is a moment younger, and so may be there for a moment longer."""
+    shop.put("a")
+    shop.prepare()
+    with shop.ledger() as ledger:
+        summaries = {DAY: write_results(DAY, ledger, shop.policy, shop.outputs).summary}
+    look = partial(ageing, [PARTITION], warehouse, shop.outputs, summaries, MIDNIGHT + timedelta(hours=53))
+    assert [each.told for each in look()] == ["1 waiting"]
+    shop.outputs.path("upload_results", DAY).unlink()
+    assert list(look()) == []

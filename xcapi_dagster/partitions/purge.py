@@ -16,8 +16,8 @@ from xcapi_dagster.errors import XConversionsError
 from xcapi_dagster.outputs import ABANDONED_AFTER, FileKind, Outputs
 
 _CONVERSIONS: tuple[FileKind, ...] = ("conversions", "invalid", "superseded")
-_REPORTS: tuple[FileKind, ...] = (
-    "upload_results", "requests", "rejection_report", "rejection_csv", "rejection_page", "summary",
+_REPORTS: tuple[FileKind, ...] = (  # first what leads to the others
+    "summary", "rejection_page", "rejection_csv", "rejection_report", "requests", "upload_results",
 )  # fmt: skip
 
 

@@ -42,21 +42,23 @@ def accepted(partition: str, outputs: Outputs) -> frozenset[str]:
 def reopen(code: str, lost: Iterable[Lost], ledger: Ledger, outputs: Outputs, *, by: str, why: str) -> int:
     """Let what X refused for ``code`` be sent again, by somebody's word; returns how many conversions.
 
-    What X accepted, and what is in doubt, stays as it is.
+    What X accepted, and what is in doubt, stays as it is, and so does what results that are not kept any more tell of.
     """
     reopened = 0
     for each in lost:
-        with parquet_file(outputs.path("upload_results", each.partition)) as parquet:
-            results = parquet.read(columns=["order_id", "conversion_id", "event_id", "state", "reason_code"])
-        refused = results.filter(
-            pc.and_(pc.equal(results["state"], "rejected"), pc.equal(results["reason_code"], code))
-        )
-        keys = ledger.keys(refused["event_id"].to_pylist(), refused["conversion_id"].to_pylist())
-        known = ledger.memory.look_up(keys)
-        is_ruled = np.array([position in known.verdicts for position in range(len(keys))], np.bool_)
-        entries = Entries(keys, np.zeros(len(keys), np.uint64), known.heard).where(is_ruled)
-        reopened += ledger.overrule(entries, "lost", by=by, why=why)
+        with suppress(FileNotFoundError), parquet_file(outputs.path("upload_results", each.partition)) as parquet:
+            results = parquet.read(columns=["conversion_id", "event_id", "state", "reason_code"])
+            is_refused = pc.and_(pc.equal(results["state"], "rejected"), pc.equal(results["reason_code"], code))
+            reopened += _reopen(results.filter(is_refused), ledger, by=by, why=why)
     return reopened
+
+
+def _reopen(refused: pa.Table, ledger: Ledger, *, by: str, why: str) -> int:
+    keys = ledger.keys(refused["event_id"].to_pylist(), refused["conversion_id"].to_pylist())
+    known = ledger.memory.look_up(keys)
+    is_ruled = np.array([position in known.verdicts for position in range(len(keys))], np.bool_)
+    entries = Entries(keys, np.zeros(len(keys), np.uint64), known.heard).where(is_ruled)
+    return ledger.overrule(entries, "lost", by=by, why=why)
 
 
 def recovered(lost: Iterable[Lost], outputs: Outputs) -> Mapping[str, int]:

@@ -1,6 +1,7 @@
 """What is in the warehouse beside what was settled: partitions that a sync would still change, and until when."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -120,8 +121,7 @@ def ageing(
             start, end = max(partition.start, too_late), min(partition.end, warned)
             found = Ageing(partition.key, warehouse.count(start, end) if start < end else 0, 0, is_synced=False)
         elif summary.of(WAITING).orders:
-            groups = row_groups(outputs.path("upload_results", partition.key), columns=["state", "conversion_time"])
-            times = [_times_of_waiting(results) for results in groups]
+            times = _times_of_waiting(partition.key, outputs)
             orders, late = (
                 sum(pc.sum(pc.less_equal(each, at)).as_py() or 0 for each in times) for at in (warned, too_late)
             )
@@ -132,5 +132,9 @@ def ageing(
             yield found
 
 
-def _times_of_waiting(results: pa.Table) -> pa.ChunkedArray:
-    return results["conversion_time"].filter(pc.is_in(results["state"], pa.array(WAITING)))
+def _times_of_waiting(partition: str, outputs: Outputs) -> list[pa.ChunkedArray]:
+    """When the orders were placed that wait, by the results; none where those are not kept any more."""
+    with suppress(FileNotFoundError):
+        groups = row_groups(outputs.path("upload_results", partition), columns=["state", "conversion_time"])
+        return [each["conversion_time"].filter(pc.is_in(each["state"], pa.array(WAITING))) for each in groups]
+    return []
