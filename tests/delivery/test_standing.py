@@ -286,6 +286,13 @@ def test_a_group_in_doubt_is_sent_only_as_the_doubt_allows(
     assert history.standing(policy) == expected
 
 
+def test_a_group_that_an_operator_released_is_sent_whatever_its_age(history: History) -> None:
+    """Refused with others since: the word is kept."""
+    history.request("resend", hours_ago=45.0)
+    history.ruled("grouped")
+    assert history.standing(RESEND_BESIDE_PIXEL, age_hours=50.0) == Standing.GROUPED
+
+
 def test_a_suspected_row_is_tried_again_like_a_group(history: History) -> None:
     """Refused alone in words that nobody knows: whatever X accepts, this row may be as good."""
     history.ruled("suspected", since=history.request("refused"))

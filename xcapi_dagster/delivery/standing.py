@@ -72,6 +72,7 @@ def standings(
     has_changed = differs(fingerprints, known.fingerprints)
     standing[(standing == Standing.ACCEPTED) & has_changed] = Standing.CHANGED
     standing[np.isin(standing, (Standing.UNSURE, Standing.UNKNOWN)) & (has_changed | too_late)] = Standing.HELD
+    too_late &= standing != Standing.RELEASED  # whatever their age
     _apply_verdicts(known.verdicts, fingerprints, standing)
     standing[too_late & np.isin(standing, (Standing.NEW, Standing.GROUPED))] = Standing.TOO_LATE
     return Standings(standing, known)
