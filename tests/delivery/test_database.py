@@ -190,13 +190,59 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
     assert path.read_bytes() == b"orders,of,last,week\n" * 300
 
 
-def test_an_unreachable_server_is_reported_without_the_password() -> None:
-    """The message names the host, in one line, and not the password."""
-    with pytest.raises(LedgerError, match=r"127\.0\.0\.1") as raised:
-        Database("postgresql://user:hunter2@127.0.0.1:9/ledger")
-    assert "hunter2" not in str(raised.value)
+def told_without_canaries(url: str) -> str:
+    """What opening ``url`` ends with: one line, in which nothing is that the URL has of user, password and place."""
+    with pytest.raises(LedgerError) as raised:
+        Database(url)
+    assert "canary" not in str(raised.value)
+    assert "canary" not in str(raised.value.__context__)  # which a debugger or an error tracker shows
     assert "\n" not in str(raised.value)
     assert raised.value.__suppress_context__
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://canary-user:canary-pass@127.0.0.1:9/canary-name", "no server answers"),
+        ("postgresql://canary-user:pa@canary-pass@127.0.0.1:9/canary-name", "percent-encode"),
+        ("postgresql://canary-user:canary-pass@canary-host.invalid:9/canary-name", "its host is unknown"),
+        ("postgresql://canary-user:canary-pass@canary-host..invalid:9/canary-name", "its host is unknown"),
+        ("postgresql://canary-user:canary-pass@127.0.0.1:99999/canary-name", "cannot be read"),
+        ("postgresql://canary-user:canary-pass@127.0.0.1:9/x?canary_option=canary-value", "cannot be read"),
+        ("postgresql://canary-user:canary-pass@127.0.0.1:9/x?connect_timeout=canary-value", "cannot be read"),
+        ("postgresql://canary-user:canary-pass@/x?service=canary-service", "does not accept the connection"),
+    ],
+)
+def test_an_unreachable_server_is_reported_in_words_of_ours(url: str, told: str) -> None:
+    """The driver quotes what it takes for the host, which is the end of the password where that holds an "@"."""
+    assert told in told_without_canaries(url)
+
+
+def test_a_postgresql_that_refuses_is_reported_in_words_of_ours(postgresql_ledger_url: str) -> None:
+    """The server quotes the names of users and databases that it does not know."""
+    server = sa.make_url(postgresql_ledger_url)
+    unknown = {"no database of this name": {"database": "canary-name"}, "this user": {"username": "canary-user"}}
+    for told, part in unknown.items():
+        assert told in told_without_canaries(server.set(**part).render_as_string(hide_password=False))
+
+
+def test_a_parameter_that_names_a_plugin_is_refused() -> None:
+    """SQLAlchemy would look for it by name before anything else."""
+    with pytest.raises(ConfigurationError, match="XCAPI_LEDGER_URL") as raised:
+        Database("postgresql://user:hunter2@127.0.0.1:9/x?plugin=canary")
+    assert "canary" not in str(raised.value)
+
+
+def test_a_proxy_that_refuses_later_is_reported_in_words_of_ours(postgresql_ledger_url: str, connect: Connect) -> None:
+    """One that pools connections signs in to the server when the first statement comes, and quotes the user then."""
+    database = connect(postgresql_ledger_url)
+    says = "server login failed: password authentication failed for user canary-user"
+    for state in ("08P01", "28P01"):
+        refuses = f"DO $$ BEGIN RAISE EXCEPTION '{says}' USING ERRCODE = '{state}'; END $$"
+        with pytest.raises(LedgerError, match="this user or password") as raised, database.transaction() as connection:
+            connection.exec_driver_sql(refuses)
+        assert "canary" not in str(raised.value)
 
 
 def test_a_failing_statement_shows_no_parameters(ledger_url: str, connect: Connect) -> None:

@@ -4,15 +4,16 @@ SQLite in WAL mode with full synchronization by default, since a claim that a po
 twice; PostgreSQL when runs are on several machines.
 """
 
+import re
 import sqlite3
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from xcapi_dagster.delivery import sqlite_file
@@ -29,6 +30,28 @@ _ADVICE: Mapping[str, str] = {
     "55P03": "another process holds it: run again when that has ended",
     "25006": "the server takes no writes, as a standby does: let XCAPI_LEDGER_URL name the primary",
 }
+
+# A pattern of what the driver or the server says of a connection -> what is wrong. Their own words are never passed on:
+# they quote users, databases and hosts, and take for the host what follows a bare "@" in a password.
+_CONNECTION_PROBLEMS: Final = {
+    r"connection option|bad value|invalid (integer value|port)|invalid \w+ value": (
+        "the URL cannot be read; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, special characters "
+        "percent-encoded"
+    ),
+    r"resolve host|label (empty|too long)": (
+        "its host is unknown; check the name, and percent-encode what is special in the password"
+    ),
+    r"pg_hba\.conf": "the server lets nobody of this name in from here; check user, network and sslmode",
+    r"authentication failed|no password supplied|role .* does not exist": "the server refuses this user or password",
+    r"database .* does not exist": "the server has no database of this name",
+    r"too many (clients|connections)|connection slots|starting up|shutting down": (
+        "the server takes no more connections now; run again later"
+    ),
+    r"refused|timeout|timed out|unreachable|No (such file|route)": "no server answers there; check host and port",
+    r"SSL|certificate": "TLS cannot be agreed on; check sslmode and the certificates",
+}
+# The classes of SQLSTATE that are about a connection; a proxy that pools some may refuse one at any statement.
+_OF_CONNECTIONS: Final = ("08", "28", "3D")
 
 
 def engine_for(url: str) -> Engine:
@@ -72,16 +95,28 @@ def is_there(url: str) -> bool:
 
 
 def failed(error: Exception) -> LedgerError:
-    """The driver's own words in one line, and what to do; they name files and hosts, never parameters."""
+    """What went wrong in one line, and what to do; it may name files and tables, never parameters or a user."""
     original = getattr(error, "orig", None) or error
-    lines = str(original).strip().splitlines()
-    words = lines[0] if lines else type(original).__name__
+    words = _words(original)
     if words.startswith(_GARBLED):
         return LedgerError(f"the ledger is damaged (a text in it is not as it was written): {sqlite_file.RESTORE}")
     code = getattr(original, "sqlite_errorcode", 0) & 0xFF  # the lower byte is the primary one
     advice = sqlite_file.ADVICE.get(code) or _ADVICE.get(getattr(original, "sqlstate", None) or "")
     told = f"the ledger could not be written or read ({words})"
     return LedgerError(f"{told}: {advice}" if advice else told)
+
+
+def _words(error: Exception) -> str:
+    """The driver's own words, the first line of them; ours where they are about a connection."""
+    lines = str(error).strip().splitlines()
+    if (getattr(error, "sqlstate", None) or "").startswith(_OF_CONNECTIONS):
+        return _connection_problem(str(error))
+    return lines[0] if lines else type(error).__name__
+
+
+def _connection_problem(said: str) -> str:
+    problems = (words for pattern, words in _CONNECTION_PROBLEMS.items() if re.search(pattern, said))
+    return next(problems, "the server does not accept the connection")
 
 
 def _sqlite(url: URL) -> Engine:
@@ -135,8 +170,19 @@ def _postgresql(url: URL) -> Engine:
         raise ConfigurationError(
             "XCAPI_LEDGER_URL names PostgreSQL; its driver is missing: pip install 'xcapi-dagster[postgres]'"
         ) from None
+    except ArgumentError:
+        raise ConfigurationError("XCAPI_LEDGER_URL has a parameter that PostgreSQL does not know") from None
+    event.listen(engine, "do_connect", _connect_to_postgresql)
     event.listen(engine, "connect", _configure_postgresql)
     return engine
+
+
+def _connect_to_postgresql(dialect: Dialect, _record: object, arguments: Any, named: Any) -> Any:
+    """A connection of the driver's. What it raises says in our words why there is none."""
+    try:
+        return dialect.connect(*arguments, **named)
+    except (dialect.loaded_dbapi.Error, UnicodeError) as error:  # the latter for what can be no host's name
+        raise dialect.loaded_dbapi.OperationalError(_connection_problem(str(error))) from None
 
 
 def _configure_postgresql(connection: Any, _record: object) -> None:
