@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from upath import UPath
 
-from xcapi_dagster.errors import XConversionsError
-from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.errors import ConfigurationError, XConversionsError
+from xcapi_dagster.outputs import Outputs, check_output_url
 from xcapi_dagster.parquet import Writer, parquet_file, parquet_writer
+from xcapi_dagster.stores import path_of
 from xcapi_dagster.writing import writable
 
 TABLE = pa.table({"order_id": ["a", "b"]})
@@ -159,6 +160,43 @@ def test_object_stores_are_written_alike() -> None:
     with parquet_file(outputs.path("upload_results", "2026-11-01")) as parquet:
         assert parquet.read().equals(TABLE)
     assert len(list(UPath("memory://bucket/out/purchases/upload_results").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory://bucket/canary",  # which ends with the process
+        "http://canary-user:canary-pass@127.0.0.1/out",
+        "hdfs://canary/out",
+        "ftp://canary-user:canary-pass@127.0.0.1/out",
+        "sftp://canary-user:canary-pass@127.0.0.1/out",
+        "webdav+https://canary-user:canary-pass@127.0.0.1/out",
+        "data:,canary",
+        "simplecache::s3://canary/out",
+        "zip://out::file:///canary.zip",
+        "local:///canary",
+        "s3:/canary",
+        "file://canary/out",  # which would depend on where a process was started
+        "file://canary-user:canary-pass@host/out",
+    ],
+)
+def test_a_place_that_is_neither_a_folder_nor_an_object_store_is_refused(url: str) -> None:
+    """By the check and by whatever is about to use it, in one line that shows nothing of the URL."""
+    for use in (check_output_url, lambda url: path_of(url, "XCAPI_OUTPUT_URL")):
+        with pytest.raises(ConfigurationError, match=r"^XCAPI_OUTPUT_URL is neither a folder .*s3://") as raised:
+            use(url)
+        assert "canary" not in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["out", "a::b", "what?", "a%20b", "a#b", "of user@host"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """Plain or after `file://` it is the same, and has what was written to it."""
+    for url in (f"{tmp_path}/{name}", f"file://{tmp_path}/{name}"):
+        check_output_url(url)
+        Outputs(path_of(url, "XCAPI_OUTPUT_URL"), "purchases").write_table("upload_results", "2026-11-01", TABLE)
+        written = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+        assert written == [Path(name) / "purchases" / "upload_results" / "2026-11-01.parquet"]
 
 
 @pytest.mark.parametrize("at", [0, 1000, -200])

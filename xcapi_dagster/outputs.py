@@ -48,7 +48,6 @@ _PLACES: Mapping[FileKind, tuple[str, str]] = {
 
 
 _PRIVATE = ("conversions", "invalid", "superseded")
-_LOCAL = ("", "file")
 
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}(?:\.all)?")  # names that files have until they are whole
 ABANDONED_AFTER = timedelta(days=1)  # nobody writes one file for so long
@@ -169,7 +168,6 @@ def check_output_url(url: str) -> None:
     root = stores.path_of(url, "XCAPI_OUTPUT_URL")
     if stores.is_object_store(root):
         stores.check_bucket(root, "XCAPI_OUTPUT_URL")
-    if root.protocol not in _LOCAL:
         return
     if not Path(root.path).is_absolute():
         raise ConfigurationError("XCAPI_OUTPUT_URL must be an absolute path or an object store's URL")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Final, NamedTuple
 
+from fsspec.core import strip_protocol
 from upath import UPath
 
 from xcapi_dagster.errors import ConfigurationError
@@ -99,8 +100,14 @@ def _may_hold_secrets(rest: str) -> bool:
 
 
 def _folder(url: str, variable: str) -> UPath:
+    """A folder of this machine. fsspec knows other places: some forget files, some cannot rename them."""
     try:
-        return UPath(url)
+        path = UPath(strip_protocol(url) if url.startswith("file:///") else url)
     except (ValueError, ImportError):
+        path = None
+    if path is None or path.protocol:  # `file` after two slashes, where a path depends on where a process was started
         known = ", ".join(f"{scheme}://" for scheme in OBJECT_STORES)
-        raise ConfigurationError(f"{variable} is neither a folder nor an object store's URL ({known})") from None
+        raise ConfigurationError(
+            f"{variable} is neither a folder (/PATH or file:///PATH) nor an object store's URL ({known})"
+        )
+    return path
