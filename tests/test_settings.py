@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.engines import engine_for, file_of
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.sandbox.world import DEMO_WORLD
 from xcapi_dagster.settings import DEMO_OAUTH, SECRETS, VARIABLES, account_from_environment, from_environment, is_demo
@@ -85,6 +87,26 @@ def test_production_needs_no_more_than_what_has_no_default() -> None:
     assert settings.output_url == "/srv/xcapi/output"
     assert (settings.events_per_15_min, settings.requests_per_min, settings.senders) == (60_000, 400, 4)
     assert (settings.api_url, settings.api_version) == ("https://ads-api.x.com", "12")
+
+
+@given(st.text(st.characters(exclude_characters="/\0"), min_size=1).filter(lambda name: name not in (".", "..")))
+@hypothesis.example("what?").via("ended the path")
+@hypothesis.example("a%20b").via("was read as a blank")
+@hypothesis.example("a%2Fb?c=%25#d&e=f").via("all at once")
+@hypothesis.example("of \udcff").via("no UTF-8")
+def test_the_ledger_is_in_the_home_folder_whatever_that_is_called(name: str) -> None:
+    """Its URL leads back to the same file."""
+    settings = from_environment(PRODUCTION | {"XCAPI_HOME": f"/srv/{name}/xcapi"})
+    engine = engine_for(settings.ledger_url)
+    assert file_of(engine) == Path("/srv", name, "xcapi", "ledger", "ledger.db")
+
+
+@pytest.mark.parametrize("name", ["what?", "a%20b", "a%3Fb", "a#b", "%", "user:password@host", "ä b\nc", "of \udcff"])
+def test_a_ledger_is_made_in_the_home_folder_and_nowhere_else(tmp_path: Path, name: str) -> None:
+    """SQLite opens what was meant."""
+    settings = from_environment(PRODUCTION | {"XCAPI_HOME": f"{tmp_path}/{name}"})
+    Database(settings.ledger_url).close()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name / "ledger" / "ledger.db"]
 
 
 @pytest.mark.parametrize("left_out", OAUTH)

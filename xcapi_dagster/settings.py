@@ -22,6 +22,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from sqlalchemy.engine import make_url
 
 from xcapi_dagster import contract
 from xcapi_dagster.errors import ConfigurationError
@@ -249,10 +250,22 @@ def _with_places(values: dict[str, Any]) -> dict[str, Any]:
     if "home" not in values:
         return values
     home = Path(values["home"])
-    places = {"ledger_url": f"sqlite:///{home / 'ledger' / 'ledger.db'}", "output_url": str(home / "output")}
+    places = {"ledger_url": _sqlite_url(home / "ledger" / "ledger.db"), "output_url": str(home / "output")}
     if values.get("demo"):
         places["warehouse_url"] = f"duckdb:///{home / 'warehouse.duckdb'}"
     return places | values
+
+
+def _sqlite_url(path: Path) -> str:
+    """A URL that SQLAlchemy reads as ``path``, as it is written unless it has signs in it that mean something there.
+
+    Raises ConfigurationError for a name that no URL leads to, which only older versions of SQLAlchemy have.
+    """
+    plain = str(path)
+    for written in (plain, plain.replace("%", "%25").replace("?", "%3F")):
+        if make_url(f"sqlite:///{written}").database == plain:
+            return f"sqlite:///{written}"
+    raise ConfigurationError("XCAPI_HOME has a ? in it, which needs SQLAlchemy 2.1 or newer")
 
 
 def _checked(kind: type[Checked], values: Mapping[str, Any], credentials: list[str]) -> Checked:
