@@ -5,7 +5,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -271,9 +270,8 @@ def test_a_failed_transaction_leaves_nothing(ledger_url: str, query: Query, conn
     assert query(ledger_url, "SELECT value FROM meta WHERE name = 'revision'") == [("1",)]
 
 
-def test_transactions_of_all_connections_and_threads_follow_each_other(ledger_url: str, connect: Connect) -> None:
-    """Eight threads on two connections count to 80 without losing one."""
-    databases = [connect(ledger_url), connect(ledger_url)]
+def count_at_once(databases: Sequence[Database]) -> list[int]:
+    """The revisions that eight threads on ``databases`` have counted, ten each, in order."""
     seen: list[int] = []
 
     def count(database: Database) -> None:
@@ -281,12 +279,26 @@ def test_transactions_of_all_connections_and_threads_follow_each_other(ledger_ur
             with database.transaction() as connection:
                 seen.append(database.next_revision(connection))
 
-    threads = [threading.Thread(target=count, args=(database,)) for database in databases * 4]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(seen) == list(range(1, 81))
+    with ThreadPoolExecutor(8) as pool:
+        for counted in [pool.submit(count, database) for database in list(databases) * (8 // len(databases))]:
+            counted.result()
+    return sorted(seen)
+
+
+def test_transactions_of_all_connections_and_threads_follow_each_other(ledger_url: str, connect: Connect) -> None:
+    """Eight threads on two connections count to 80 without losing one."""
+    assert count_at_once([connect(ledger_url), connect(ledger_url)]) == list(range(1, 81))
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_stricter_isolation_by_default_stops_nobody_on_postgresql(
+    postgresql_ledger_url: str, query: Query, connect: Connect, level: str
+) -> None:
+    """Who waited for its turn sees what was written meanwhile, whatever the database's default is."""
+    name = sa.make_url(postgresql_ledger_url).database
+    query(postgresql_ledger_url, f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
+    assert query(postgresql_ledger_url, "SHOW transaction_isolation") == [(level,)]
+    assert count_at_once([connect(postgresql_ledger_url) for _ in range(4)]) == list(range(1, 81))
 
 
 # four processes of one, because importing is slow; each begins when the last of them is there

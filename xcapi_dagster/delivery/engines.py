@@ -164,6 +164,7 @@ def _postgresql(url: URL) -> Engine:
             url.set(drivername="postgresql+psycopg"),
             hide_parameters=True,
             pool_pre_ping=True,
+            isolation_level="READ COMMITTED",  # whoever waited for the lock must see what was written meanwhile
             connect_args={} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS},
         )
     except ModuleNotFoundError:
