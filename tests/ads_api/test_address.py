@@ -60,6 +60,7 @@ def test_allows_https_and_this_machine(url: str) -> None:
         ("https://ads-api.x\t.com", "such as"),
         (" https://ads-api.x.com", "such as"),
         ("https://äds-api.x.com", "such as"),
+        (f"https://{'.'.join(['h' * 63] * 3 + ['h' * 62])}", "such as"),  # RFC 1035: at most 253 characters
         ("", "such as"),
     ],
 )

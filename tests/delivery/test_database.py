@@ -46,10 +46,10 @@ def mode(path: Path) -> int:
 def test_a_new_ledger_has_this_schema_version_and_a_salt_of_its_own(
     ledger_url: str, query: Query, connect: Connect
 ) -> None:
-    """On first use the tables are made, at schema version 4, with 16 random bytes; later uses find them."""
+    """On first use the tables are made, at schema version 5, with 16 random bytes; later uses find them."""
     first, again = connect(ledger_url), connect(ledger_url)
     facts = dict(query(ledger_url, "SELECT name, value FROM meta"))
-    assert facts["schema_version"] == "4"
+    assert facts["schema_version"] == "5"
     assert first.salt == again.salt == bytes.fromhex(facts["salt"])
     assert len(first.salt) == 16
 
@@ -89,7 +89,7 @@ def test_a_newer_schema_is_refused(ledger_url: str, query: Query, connect: Conne
     """What a newer version of this package wrote is neither read nor changed, and the message names both versions."""
     connect(ledger_url).close()
     query(ledger_url, "UPDATE meta SET value = '99' WHERE name = 'schema_version'")
-    with pytest.raises(LedgerError, match=r"version 99.*reads 4"):
+    with pytest.raises(LedgerError, match=r"version 99.*reads 5"):
         Database(ledger_url)
 
 

@@ -21,6 +21,7 @@ from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.keys import Fingerprints, Keys
 from xcapi_dagster.delivery.ledger import Claim, Ledger, Wait
 from xcapi_dagster.delivery.records import Request, RequestState, Settlement, Verdict
+from xcapi_dagster.delivery.safeguards import Destination, admit
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import DeliveryHaltedError, LedgerError
 
@@ -136,6 +137,21 @@ def test_a_claim_is_durable_before_anything_is_sent(ledger_url: str, open_ledger
     ]
     first_sent_at, claimed_at = query(ledger_url, "SELECT first_sent_at, claimed_at FROM request")[0]
     assert first_sent_at == claimed_at == claimed.request.first_sent_at
+
+
+def test_a_host_may_have_a_name_as_long_as_any(ledger_url: str, open_ledger: OpenLedger, query: Query) -> None:
+    """Of 253 characters (RFC 1035: 255 octets with the lengths of its labels), with a port and the longest ids."""
+    host = ".".join(["h" * 63] * 3 + ["h" * 61]) + ":65535"
+    account, scope = f"{host}|{'a' * 64}", f"{host}|{'p' * 64}"
+    ledger = open_ledger(ledger_url, account=account, scope=scope)
+    admit(ledger._database, Destination(host=host, name="purchases", scope=scope, event_id="o87ne"), [])
+    claimed = claim(ledger, "a", "b")
+    ruled = [rejection(claimed.request.id, keys_of(ledger, "a", "b"), 1)]
+    settle(ledger, claimed, "accepted", "a", "b", verdicts=ruled, requests_left=7, resets_in=60.0)
+    for table in ("request", "spending", "allowance"):
+        assert query(ledger_url, f"SELECT account FROM {table}") == [(account,)]
+    for table in ("request", "verdict", "instance"):
+        assert query(ledger_url, f"SELECT scope FROM {table}") == [(scope,)]
 
 
 def _plain(value: object) -> object:

@@ -25,6 +25,14 @@ VERSION_1 = (
     keys {bytes} NOT NULL, fingerprints {bytes} NOT NULL, first_sent_at DOUBLE PRECISION NOT NULL,
     claimed_at DOUBLE PRECISION NOT NULL, settled_at DOUBLE PRECISION, http_status INTEGER, debug_id VARCHAR(64),
     message TEXT)""",
+    """CREATE TABLE verdict (id INTEGER NOT NULL PRIMARY KEY, revision BIGINT NOT NULL, scope VARCHAR(255) NOT NULL,
+    key {bytes} NOT NULL, fingerprint BIGINT NOT NULL, request_id INTEGER NOT NULL, since INTEGER NOT NULL,
+    state VARCHAR(16) NOT NULL, reason_code VARCHAR(64) NOT NULL, detail TEXT, isolated_by VARCHAR(16),
+    at DOUBLE PRECISION NOT NULL)""",
+    """CREATE TABLE spending (account VARCHAR(64) NOT NULL, slice BIGINT NOT NULL, events BIGINT NOT NULL,
+    requests BIGINT NOT NULL, PRIMARY KEY (account, slice))""",
+    """CREATE TABLE allowance (account VARCHAR(64) NOT NULL PRIMARY KEY, blocked_until DOUBLE PRECISION NOT NULL,
+    requests_left BIGINT, resets_at DOUBLE PRECISION)""",
     "INSERT INTO owner VALUES (1, 'r', 'h', 'b', 1, 0)",
     """INSERT INTO request (id, revision, account, scope, partition, run_id, owner_id, state, size, keys, fingerprints,
     first_sent_at, claimed_at) VALUES (1, 7, 'a', 's', '2026-09-21', 'r', 1, 'accepted', 0, {empty}, {empty}, 5, 5)""",
@@ -101,3 +109,30 @@ def test_version_3_learns_whose_its_requests_are(ledger_url: str, query: Query) 
     ]
     words = query(ledger_url, "SELECT ledger_id, name, known, revision, accepted_by FROM predecessor ORDER BY name")
     assert words == [("lost", name, -1, 7, "ann") for name in ("leads", "purchases", "sign_ups")]
+
+
+def test_version_4_has_room_for_long_hosts_afterwards(ledger_url: str, query: Query) -> None:
+    """Also in what was there; SQLite had it before."""
+    Database(ledger_url).close()
+    lengths = {
+        "account": (64, "request", "spending", "allowance"),
+        "scope": (255, "request", "verdict", "instance"),
+        "host": (255, "instance", "predecessor"),
+    }
+    if not ledger_url.startswith("sqlite"):
+        for column, (length, *tables) in lengths.items():
+            for table in tables:
+                query(ledger_url, f"ALTER TABLE {table} ALTER COLUMN {column} TYPE VARCHAR({length})")
+    query(ledger_url, "INSERT INTO allowance (account, blocked_until) VALUES ('h|a', 5)")
+    query(ledger_url, "UPDATE meta SET value = '4' WHERE name = 'schema_version'")
+    Database(ledger_url).close()
+    host = "h" * 260
+    query(ledger_url, f"UPDATE allowance SET account = '{host}|a' WHERE account = 'h|a'")
+    query(ledger_url, f"INSERT INTO spending VALUES ('{host}|a', 1, 1, 1)")
+    query(
+        ledger_url, f"INSERT INTO instance (host, name, scope, event_id, at) VALUES ('{host}', 'n', '{host}|p', 'e', 1)"
+    )
+    query(ledger_url, f"INSERT INTO predecessor VALUES ('lost', '{host}', 'n', 7, 7, 'ann', 'the disk broke', 5)")
+    assert query(ledger_url, "SELECT account, blocked_until FROM allowance") == [(f"{host}|a", 5)]
+    Database(ledger_url).close()
+    assert dict(query(ledger_url, "SELECT name, value FROM meta"))["schema_version"] == "5"

@@ -10,6 +10,7 @@ from xcapi_dagster.errors import ConfigurationError
 
 _LOOPBACK = "loopback"
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"  # RFC 1035, section 2.3.4: at most 63 characters
+_LONGEST_NAME = 253  # RFC 1035: 255 octets with the lengths of its labels
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 # X's hosts before 2024 answer for the same accounts.
 _ALIASES: Mapping[str, str] = {
@@ -72,7 +73,8 @@ def _host(parts: SplitResult) -> str:
 
 
 def _names_a_host(host: str) -> bool:
-    return _HOST_NAME.fullmatch(host) is not None or _ip_address(host) is not None
+    is_name = len(host) <= _LONGEST_NAME and _HOST_NAME.fullmatch(host) is not None
+    return is_name or _ip_address(host) is not None
 
 
 def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -2,7 +2,7 @@
 
 import secrets
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 
@@ -105,4 +105,21 @@ def _to_4(connection: Connection) -> None:
         connection.execute(insert(predecessor), rows)
 
 
-_STEPS: Mapping[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
+# column -> the tables in which it is a place, as of version 4
+_PLACES_OF_4: Mapping[str, Sequence[str]] = {
+    "account": ("request", "spending", "allowance"),
+    "scope": ("request", "verdict", "instance"),
+    "host": ("instance", "predecessor"),
+}
+
+
+def _to_5(connection: Connection) -> None:
+    """Hosts with long names have room; SQLite holds no text to a length."""
+    if connection.dialect.name == "sqlite":
+        return
+    for column, tables in _PLACES_OF_4.items():
+        for table in tables:
+            connection.execute(text(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE VARCHAR(512)"))
+
+
+_STEPS: Mapping[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}

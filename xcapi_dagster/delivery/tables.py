@@ -19,10 +19,11 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = MetaData()
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in INTEGER keys alone
+_Place = String(512)  # a host with its port, or that and an id of X's: a DNS name has up to 253 characters
 
 meta = Table(
     "meta",
@@ -49,8 +50,8 @@ request = Table(
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
     Column("revision", BigInteger, nullable=False),  # of the ledger when this row last changed
-    Column("account", String(64), nullable=False),
-    Column("scope", String(255), nullable=False),
+    Column("account", _Place, nullable=False),
+    Column("scope", _Place, nullable=False),
     Column("instance", String(255), nullable=False),  # whose partition it is; empty where an older version wrote it
     Column("partition", String(255), nullable=False),
     Column("run_id", String(64), nullable=False),
@@ -79,7 +80,7 @@ verdict = Table(
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
     Column("revision", BigInteger, nullable=False),
-    Column("scope", String(255), nullable=False),
+    Column("scope", _Place, nullable=False),
     Column("key", LargeBinary(16), nullable=False),
     Column("fingerprint", BigInteger, nullable=False),  # reinterpreted as signed
     Column("request_id", ForeignKey("request.id"), nullable=False),
@@ -96,9 +97,9 @@ verdict = Table(
 instance = Table(
     "instance",
     metadata,
-    Column("host", String(255), primary_key=True),
+    Column("host", _Place, primary_key=True),
     Column("name", String(255), primary_key=True),
-    Column("scope", String(255), nullable=False),
+    Column("scope", _Place, nullable=False),
     Column("event_id", String(255), nullable=False),  # the default, in short form
     Column("accepted_by", String(255)),  # who agreed to the latest change
     Column("accepted_why", Text),
@@ -111,7 +112,7 @@ predecessor = Table(
     "predecessor",
     metadata,
     Column("ledger_id", String(32), primary_key=True),
-    Column("host", String(255), primary_key=True),
+    Column("host", _Place, primary_key=True),
     Column("name", String(255), primary_key=True),
     Column("known", BigInteger, nullable=False),  # the revision up to which this ledger remembered that one's work
     Column("revision", BigInteger, primary_key=True, autoincrement=False),  # up to this one it stands in its place
@@ -124,7 +125,7 @@ predecessor = Table(
 spending = Table(
     "spending",
     metadata,
-    Column("account", String(64), primary_key=True),
+    Column("account", _Place, primary_key=True),
     Column("slice", BigInteger, primary_key=True, autoincrement=False),
     Column("events", BigInteger, nullable=False),
     Column("requests", BigInteger, nullable=False),
@@ -134,7 +135,7 @@ spending = Table(
 allowance = Table(
     "allowance",
     metadata,
-    Column("account", String(64), primary_key=True),
+    Column("account", _Place, primary_key=True),
     Column("blocked_until", Double, nullable=False),
     Column("requests_left", BigInteger),
     Column("resets_at", Double),
