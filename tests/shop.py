@@ -123,8 +123,27 @@ class Shop:
 
     def prepare(self) -> Prepared:
         """One run of the first stage, which keeps nothing of what the ledger, if there is one, says is forgotten."""
+        prepared = prepare_partition(
+            self.partition,
+            self,  # type: ignore[arg-type]
+            self.rules,
+            self.outputs,
+            self.forgotten,
+        )
+        if self.spoiled or prepared.ready > self.batch_rows:
+            self._write_anew()
+        return prepared
+
+    @property
+    def partition(self) -> Partition:
+        """The day."""
         start = datetime.fromisoformat(self.key).replace(tzinfo=UTC)
-        rules = Rules(
+        return Partition(self.key, start, start + timedelta(days=1))
+
+    @property
+    def rules(self) -> Rules:
+        """What decides the transform now."""
+        return Rules(
             event_id=self.event_id,
             pixel_id=self.pixel_id,
             default_country=None,
@@ -135,16 +154,6 @@ class Shop:
             send_event_source_url=False,
             now=datetime.fromtimestamp(self.clock(), UTC),
         )
-        prepared = prepare_partition(
-            Partition(self.key, start, start + timedelta(days=1)),
-            self,  # type: ignore[arg-type]
-            rules,
-            self.outputs,
-            self.forgotten,
-        )
-        if self.spoiled or prepared.ready > self.batch_rows:
-            self._write_anew()
-        return prepared
 
     def upload(self, *, failpoint: Callable[[str], None] = _nothing, **terms: Any) -> Uploaded:
         """One run of the second stage."""

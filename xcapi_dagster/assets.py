@@ -32,7 +32,6 @@ from xcapi_dagster.windows import windows_of
 ORDERS_GROUP = "warehouse"
 # A day's orders are sent the morning after it. Later than this, X's 48 hours for deduplication come near.
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
-_HISTORY_AFTER = timedelta(days=4)  # a partition that ended longer ago is history: the look-back covers the others
 
 
 def build_x_conversions_assets(
@@ -226,8 +225,7 @@ def _upload_partitions(
     One that cannot be sent leaves those after it pending, with their files.
     """
     outputs = resources.outputs_of(settings)
-    is_history = partitions[-1].end < datetime.now(UTC) - _HISTORY_AFTER
-    terms = resources.terms_of(settings, is_history=is_history)
+    terms = resources.terms_of(settings, is_history=resources.is_history(partitions, datetime.now(UTC)))
     stamps = latest_stamps(context.instance, settings.name)
     try:
         with (

@@ -22,8 +22,9 @@ def build_dry_run_job(settings: Settings, partitions_def: dg.TimeWindowPartition
         with sanitized():
             now = datetime.now(UTC)
             (partition,) = windows_of(partitions_def, [context.partition_key])
-            policy = resources.terms_of(settings, is_history=False).policy
-            terms = Terms(resources.ledger_view_of(settings), policy, now.timestamp())
+            of_run = resources.terms_of(settings, is_history=resources.is_history([partition], now))
+            limits = resources.limits_of(settings).shared(of_run.share)
+            terms = Terms(resources.ledger_view_of(settings), of_run.policy, now.timestamp(), limits)
             found = forecast(partition, resources.warehouse_of(settings), resources.rules_of(settings, now), terms)
             seconds = seconds_at(resources.limits_of(settings), found.would_send, found.requests)
             context.log.info("%s: %d conversions in %d requests", partition.key, found.would_send, found.requests)

@@ -4,7 +4,7 @@ Nothing is connected, created or sent before it is used. Everything here raises 
 names the setting, when a setting names something that cannot be used.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 
@@ -30,6 +30,7 @@ from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.delivery.view import LedgerView
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.outputs import Outputs, check_folder, check_output_url
+from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.purge import Keep
 from xcapi_dagster.partitions.stamp import read_stamp
 from xcapi_dagster.settings import DEMO_OAUTH, OAUTH_FIELDS, AccountSettings, Settings, missing_oauth
@@ -37,6 +38,7 @@ from xcapi_dagster.stores import path_of
 from xcapi_dagster.warehouse import Warehouse, open_warehouse
 
 PATIENCE_WITH_QUESTIONS = (10.0, 30.0)  # seconds, to connect and between two pieces of an answer
+_HISTORY_AFTER = timedelta(days=4)  # a partition that ended longer ago is history: the look-back covers the others
 _HISTORY_SHARE = 0.8  # of a window, so that today's orders never wait for history
 
 
@@ -93,6 +95,11 @@ def terms_of(settings: Settings, *, is_history: bool) -> Terms:
         senders=settings.senders,
         share=_HISTORY_SHARE if is_history else 1.0,
     )
+
+
+def is_history(partitions: Sequence[Partition], now: datetime) -> bool:
+    """Whether a run over ``partitions`` would send history at the time ``now``."""
+    return partitions[-1].end < now - _HISTORY_AFTER
 
 
 @contextmanager

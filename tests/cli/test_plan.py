@@ -128,6 +128,16 @@ def test_the_first_payload_shows_no_identifier(xcapi: Xcapi) -> None:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("xcapi")
+def test_requests_are_as_small_as_the_configured_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one event in 15 minutes each conversion is a request of its own."""
+    monkeypatch.setenv("XCAPI_EVENTS_PER_15_MIN", "1")
+    monkeypatch.setenv("XCAPI_START_DATE", "2026-11-01")
+    (dry,) = told(CliRunner().invoke(main, ["sync", "--partition", "2026-11-01", "--dry-run", "--json"]).stdout)
+    assert dry["requests"] == dry["would_send"] > 1000
+
+
 @pytest.mark.parametrize(
     ("conversions", "requests", "seconds"),
     [

@@ -25,8 +25,9 @@ def forecasts(
     """What a run of each partition would do now. Nothing is sent or claimed, and nothing kept."""
     now = datetime.now(UTC)
     warehouse, rules = resources.warehouse_of(settings), resources.rules_of(settings, now)
-    policy = resources.terms_of(settings, is_history=False).policy
-    terms = Terms(resources.ledger_view_of(settings), policy, now.timestamp(), click_window)
+    of_run = resources.terms_of(settings, is_history=resources.is_history(partitions, now))
+    limits = resources.limits_of(settings).shared(of_run.share)
+    terms = Terms(resources.ledger_view_of(settings), of_run.policy, now.timestamp(), limits, click_window)
     for partition in partitions:
         yield forecast(partition, warehouse, rules, terms)
 

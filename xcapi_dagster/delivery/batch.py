@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xcapi_dagster.contract import MAX_BODY_BYTES, MAX_CONVERSIONS_PER_REQUEST
 from xcapi_dagster.conversions.payload import Events
-from xcapi_dagster.delivery.isolate import MAX_POSTS_PER_BATCH
+from xcapi_dagster.delivery.isolate import GROUP_SIZE, MAX_POSTS_PER_BATCH
 from xcapi_dagster.delivery.keys import Fingerprints, Keys
 from xcapi_dagster.delivery.memory import LONG_AGO
 from xcapi_dagster.delivery.records import Request
+from xcapi_dagster.delivery.standing import SENDABLE, Standing, Standings
 
 Positions = NDArray[np.intp]
 
@@ -106,6 +107,28 @@ class Batch:
     def after_refusal(self, refused: Request) -> Self:
         """The same conversions, to be sent in parts."""
         return replace(self, refused_since=self.refused_since or refused.id)
+
+
+class Portion(NamedTuple):
+    """What of a chunk may be sent, stands alike and was in one request, cut to those that are to carry it now."""
+
+    standing: Standing
+    request_id: int  # 0: it was in none
+    positions: Positions  # in the chunk
+    batches: Iterator[Batch]
+
+
+def portions(chunk: Chunk, found: Standings, largest: int) -> Iterator[Portion]:
+    """What of ``chunk`` may be sent, in the order of SENDABLE; what was in one request stays in one.
+
+    A request has at most ``largest`` conversions.
+    """
+    of_all, known = found
+    for standing in SENDABLE:
+        size = min(largest, GROUP_SIZE) if standing == Standing.GROUPED else largest
+        for request_id, part in originals(known.requests, np.flatnonzero(of_all == standing)):
+            cut = batches(chunk.render(part), chunk, part, known.heard, size, known.moment)
+            yield Portion(standing, request_id, part, cut)
 
 
 def batches(

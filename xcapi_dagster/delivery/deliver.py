@@ -13,17 +13,14 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Protocol
 
-import numpy as np
-
 from xcapi_dagster.ads_api.responses import Answer
-from xcapi_dagster.delivery.batch import Batch, Chunk, Positions, batches, originals
+from xcapi_dagster.delivery.batch import Batch, Chunk, Positions, portions
 from xcapi_dagster.delivery.breaker import Breaker
 from xcapi_dagster.delivery.decide import Decision, Situation, decide
-from xcapi_dagster.delivery.isolate import GROUP_SIZE
 from xcapi_dagster.delivery.ledger import Claim, Ledger, Wait
 from xcapi_dagster.delivery.memory import Known
 from xcapi_dagster.delivery.records import Request
-from xcapi_dagster.delivery.standing import SENDABLE, Policy, Standing, standings
+from xcapi_dagster.delivery.standing import Policy, Standing, standings
 from xcapi_dagster.errors import DeliveryHaltedError
 
 _BATCHES_WAITING_PER_SENDER = 2  # rendered ahead, so that no sender waits for the next body
@@ -118,21 +115,17 @@ class Delivery:
         return running - ended
 
     def _batches(self, chunk: Chunk) -> Iterator[Batch]:
-        """What of ``chunk`` may be sent now, in the order of SENDABLE; what was in one request stays in one."""
+        """What of ``chunk`` may be sent now."""
         memory, now = self._ledger.memory, self._ledger.refresh()
-        of_all, known = standings(memory, chunk.keys, chunk.fingerprints, chunk.times, self._terms.policy, now)
-        largest = self._ledger.largest_batch(self._terms.share)
-        for standing in SENDABLE:
-            todo = np.flatnonzero(of_all == standing)
-            is_grouped = standing == Standing.GROUPED
-            size = min(largest, GROUP_SIZE) if is_grouped else largest
-            for request_id, part in originals(known.requests, todo):
-                last = memory.requests.get(request_id)
-                parent = None if last is None or last.state == "lost" else last  # X never had what was lost
-                is_released = parent is not None and parent.state == "resend"
-                for batch in batches(chunk.render(part), chunk, part, known.heard, size, known.moment):
-                    since = _suspected_since(known, part[batch.positions]) if is_grouped else 0
-                    yield replace(batch, parent=parent, may_be_late=is_released, suspected_since=since)
+        found = standings(memory, chunk.keys, chunk.fingerprints, chunk.times, self._terms.policy, now)
+        for portion in portions(chunk, found, self._ledger.largest_batch(self._terms.share)):
+            last = memory.requests.get(portion.request_id)
+            parent = None if last is None or last.state == "lost" else last  # X never had what was lost
+            is_released = parent is not None and parent.state == "resend"
+            is_grouped = portion.standing == Standing.GROUPED
+            for batch in portion.batches:
+                since = _suspected_since(found.known, portion.positions[batch.positions]) if is_grouped else 0
+                yield replace(batch, parent=parent, may_be_late=is_released, suspected_since=since)
 
     def _send(self, partition: str, batch: Batch) -> None:
         """One batch to its end; what goes wrong on the way stops all senders."""

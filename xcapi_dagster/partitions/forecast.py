@@ -19,11 +19,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from upath import UPath
 
-from xcapi_dagster.contract import DEDUPLICATION_HOURS, MAX_CONVERSIONS_PER_REQUEST
+from xcapi_dagster.contract import DEDUPLICATION_HOURS
 from xcapi_dagster.conversions.prepare import Rules
-from xcapi_dagster.delivery.batch import Chunk, batches, originals
+from xcapi_dagster.delivery.batch import Chunk, portions
 from xcapi_dagster.delivery.forgotten import Forgotten
-from xcapi_dagster.delivery.isolate import GROUP_SIZE
 from xcapi_dagster.delivery.standing import SENDABLE, Policy, Standing, standings
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.delivery.view import LedgerView
@@ -86,11 +85,15 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What decides beside the orders: what the ledger knows, the policy, the time in seconds since 1970, the window."""
+    """What decides beside the orders: what the ledger knows, the policy, the time in seconds since 1970, the window.
+
+    ``limits`` are what the run may use of the account's.
+    """
 
     ledger: LedgerView
     policy: Policy
     now: float
+    limits: Limits
     click_window: timedelta | None = None
 
 
@@ -142,13 +145,11 @@ class _Tally:
         known = standings(ledger.memory, chunk.keys, chunk.fingerprints, chunk.times, policy, now)
         for standing, count in zip(*np.unique(known.standing, return_counts=True), strict=True):
             self.counts[_COUNTS[Standing(standing)]] += int(count)
-        for standing in SENDABLE:
-            size = GROUP_SIZE if standing == Standing.GROUPED else MAX_CONVERSIONS_PER_REQUEST
-            for _, part in originals(known.known.requests, np.flatnonzero(known.standing == standing)):
-                self._add_ages(now - chunk.times[part] / 1000)
-                for batch in batches(chunk.render(part), chunk, part, known.known.heard, size):
-                    self.first = self.first or _masked(json.loads(batch.texts()[0]))
-                    self.counts["requests"] += 1
+        for portion in portions(chunk, known, self._terms.limits.events):
+            self._add_ages(now - chunk.times[portion.positions] / 1000)
+            for batch in portion.batches:
+                self.first = self.first or _masked(json.loads(batch.texts()[0]))
+                self.counts["requests"] += 1
 
     def add_unsent(self, rejections: pa.Table) -> None:
         """Count why orders would not be sent; those of them that X has, or may have, are changed or held instead."""
