@@ -12,6 +12,7 @@ import pytest
 
 from tests.partitions.conftest import SandboxedShop
 from tests.shop import Shop
+from xcapi_dagster.delivery.doubt import Resolution, doubts, resolve
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.errors import XConversionsError
 from xcapi_dagster.partitions.purge import Keep, expired, purge, purge_details
@@ -72,6 +73,60 @@ def test_details_expire_and_nothing_is_forgotten(shop: SandboxedShop) -> None:
         assert purge_details(ledger, Keep(None, None, details=timedelta(days=6))) == len(details) - 1
     assert [(state, bool(message)) for state, _, message in _details(shop)] == [("unknown", True)]
     assert shop.states == before
+
+
+def _left(shop: Shop) -> list[tuple[int, str]]:
+    """Purge what is a day old; returns which requests still have details, in order, and their states."""
+    with shop.ledger() as ledger:
+        purge_details(ledger, Keep(None, None, details=timedelta(days=1)))
+    with shop.database() as database, database.transaction() as connection:
+        told = "SELECT id, state FROM request WHERE debug_id IS NOT NULL OR message IS NOT NULL ORDER BY id"
+        return [tuple(row) for row in connection.exec_driver_sql(told)]
+
+
+def _resolve(shop: Shop, resolution: Resolution) -> None:
+    """Let an operator decide about all that is in doubt."""
+    with shop.ledger() as ledger:
+        resolve(ledger, doubts(ledger, shop.policy), resolution, by="ann", why="Ads Manager shows them")
+
+
+@pytest.mark.parametrize("resolution", ["accepted", "lost"])
+def test_details_of_what_was_in_doubt_expire_once_it_is_decided(shop: SandboxedShop, resolution: Resolution) -> None:
+    """Why it was, and why it was decided so; who decided stays."""
+    shop.policy = Policy(on_unknown="hold", pixel_also_fires=False)
+    shop.put_many(3)
+    shop.sandbox.script([Fault(Match(request=1), Do(drop="after"))])
+    shop.sync()
+    shop.clock.sleep(WEEK.total_seconds())
+    assert _left(shop) == [(1, "unknown")]
+    _resolve(shop, resolution)
+    shop.clock.sleep(WEEK.total_seconds())
+    assert _left(shop) == []
+    with shop.database() as database, database.transaction() as connection:
+        decided = connection.exec_driver_sql("SELECT parent_id, state, decided_by FROM request WHERE id = 2").all()
+    assert [tuple(row) for row in decided] == [(1, resolution, "ann")]
+
+
+def test_details_stay_while_a_part_is_in_doubt(shop: SandboxedShop) -> None:
+    """Of three, one was taken when it was sent again, one has changed, and one is to be sent again but was not yet."""
+    shop.put_many(3)
+    shop.sandbox.script([Fault(Match(request=1), Do(drop="before"))])
+    shop.policy = Policy(on_unknown="hold", pixel_also_fires=False)
+    shop.sync()
+    shop.put("order-2", value="2.00")
+    shop.sync()  # 2: order-2 is held for that
+    with shop.ledger() as ledger:
+        first = [each for each in doubts(ledger, shop.policy) if each.request.id == 1]
+        resolve(ledger, first, "resend", by="ann", why="nobody knows")  # 3
+    shop.clock.sleep(WEEK.total_seconds())
+    assert _left(shop) == [(1, "unknown"), (2, "held"), (3, "resend")]
+    shop.sync()  # 4: the two others are accepted
+    assert shop.states == {"accepted": 2, "held": 1}
+    assert _left(shop) == [(1, "unknown"), (2, "held"), (4, "accepted")]
+    _resolve(shop, "accepted")  # 5
+    shop.clock.sleep(WEEK.total_seconds())
+    assert _left(shop) == []
+    assert shop.sync().counts.requests == 0
 
 
 def _details(shop: Shop) -> list[tuple[str, str | None, str | None]]:

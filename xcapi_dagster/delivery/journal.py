@@ -3,6 +3,7 @@
 Each function works within its caller's transaction.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ _OUTCOME = ("state", "settled_at", "revision", "message", "http_status", "debug_
 _WRITTEN = [column.name for column in request.columns if column is not request.c.id]
 _CERTAIN = ("accepted", "held")
 _SETTLED_FOR_GOOD = ("accepted", "refused", "not_processed", "lost")
+_DOUBTFUL = ("unknown", "held", "resend")
+_LAST_WORDS = ("accepted", "lost")
 
 _WRITE = Statement(insert(request).returning(request.c.id), _WRITTEN)
 _SETTLE = Statement(
@@ -77,17 +80,38 @@ def give_up(connection: Connection, request_ids: Sequence[int], *, revision: int
 
 
 def drop_details(connection: Connection, scope: str, instance: str, before: float) -> int:
-    """Forget X's words and debug ids, and who decided why, of what was settled ``before`` that time; returns how many.
+    """Forget X's words and debug ids, and why somebody decided, of what was settled ``before``; returns how many.
 
-    Requests in doubt keep theirs, which an operator needs. What was accepted or refused stays known.
+    Requests in doubt keep theirs, which an operator needs, until all their conversions are accepted or decided. Who
+    decided stays, and what was accepted or refused.
     """
-    is_old = _is_of(scope, instance) & (request.c.settled_at < before) & request.c.state.in_(_SETTLED_FOR_GOOD)
     has_some = request.c.debug_id.is_not(None) | request.c.message.is_not(None)
-    dropped = connection.execute(update(request).where(is_old, has_some).values(debug_id=None, message=None)).rowcount
+    is_old = _is_of(scope, instance) & (request.c.settled_at < before) & has_some
+    doubtful = select(request.c.id, request.c.size).where(is_old, request.c.state.in_(_DOUBTFUL))
+    decided = _decided(connection, scope, connection.execute(doubtful).all())
+    without = update(request).values(debug_id=None, message=None)
+    dropped = connection.execute(without.where(is_old, request.c.state.in_(_SETTLED_FOR_GOOD))).rowcount
+    if decided:
+        connection.execute(without.where(request.c.id == bindparam("of")), [{"of": each} for each in decided])
     is_of = verdict.c.request_id.in_(select(request.c.id).where(_is_of(scope, instance)))
     has_detail = (verdict.c.scope == scope) & (verdict.c.at < before) & verdict.c.detail.is_not(None) & is_of
     connection.execute(update(verdict).where(has_detail).values(detail=None))
-    return dropped
+    return dropped + len(decided)
+
+
+def _decided(connection: Connection, scope: str, doubtful: Sequence[Any]) -> list[int]:
+    """Those of the ``doubtful`` requests, by id and size, about all of whose conversions a later one is the last word.
+
+    What carried a request's conversions again is its child, or a child of that, and each in one of them at a time.
+    """
+    if not doubtful:
+        return []
+    children = select(request.c.id, request.c.parent_id, request.c.state, request.c.size)
+    is_child = (request.c.scope == scope) & request.c.parent_id.is_not(None)
+    certain = Counter[int]()  # the conversions of each request of which one knows now
+    for child in connection.execute(children.where(is_child).order_by(request.c.id.desc())):  # children first
+        certain[child.parent_id] += child.size if child.state in _LAST_WORDS else certain[child.id]
+    return [each.id for each in doubtful if certain[each.id] >= each.size]
 
 
 def of_partition(connection: Connection, scope: str, instance: str, partition: str) -> list[dict[str, Any]]:
