@@ -14,7 +14,7 @@ from xcapi_dagster.errors import ConfigurationError, XConversionsError
 from xcapi_dagster.outputs import Outputs, check_output_url
 from xcapi_dagster.parquet import Writer, parquet_file, parquet_writer
 from xcapi_dagster.stores import path_of
-from xcapi_dagster.writing import writable
+from xcapi_dagster.writing import to_disk, writable
 
 TABLE = pa.table({"order_id": ["a", "b"]})
 
@@ -58,6 +58,32 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, outputs: Outpu
     with parquet_file(outputs.path("conversions", "2026-11-01")) as parquet:
         assert parquet.metadata.num_rows == 2
     assert len(list((tmp_path / "purchases" / "conversions").iterdir())) == 1
+
+
+def test_a_file_of_the_instance_itself_outlives_a_power_cut(
+    tmp_path: Path, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it holds is on the disk before it takes the place of the older one, and that it did is on the disk then."""
+    target, synced, fsync = tmp_path / "purchases" / "ledger.json", list[tuple[str, str | None]](), os.fsync
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        file = os.fstat(descriptor)
+        what = {path.stat().st_ino: path for path in (target.parent, *target.parent.iterdir())}[file.st_ino]
+        holds = what.read_text() if what.is_file() else "the folder"
+        synced.append((holds, target.read_text() if target.exists() else None))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    for text in ("first", "second"):
+        outputs.write_own("ledger.json", text)
+    assert synced == [("first", None), ("the folder", "first"), ("second", "first"), ("the folder", "second")]
+    assert outputs.read_own("ledger.json") == "second"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux has a file system that knows no fsync")
+def test_a_file_system_that_cannot_be_asked_is_not_asked() -> None:
+    """What is on it is no less whole for that."""
+    to_disk(UPath("/proc/self/status"))
 
 
 def test_conversions_are_private(tmp_path: Path, outputs: Outputs) -> None:

@@ -190,7 +190,7 @@ def test_what_is_there_is_listed_and_read(bucket: str, outputs: Outputs) -> None
     assert (outputs.partitions("conversions"), outputs.read_own("ledger.json")) == ([], None)
     for key in ("2026-11-02", "2026-11-01-05:00"):
         outputs.write_table("conversions", key, TABLE)
-    outputs.write_text(outputs.own_path("ledger.json"), "{}")
+    outputs.write_own("ledger.json", "{}")
 
     assert outputs.partitions("conversions") == ["2026-11-01-05:00", "2026-11-02"]
     assert outputs.read_own("ledger.json") == "{}"

@@ -17,7 +17,7 @@ from upath import UPath
 from xcapi_dagster import stores
 from xcapi_dagster.errors import ConfigurationError, XConversionsError
 from xcapi_dagster.parquet import parquet_writer
-from xcapi_dagster.writing import UnwrittenError, writable, written
+from xcapi_dagster.writing import UnwrittenError, to_disk, writable, written
 
 FileKind = Literal[
     "conversions",
@@ -110,6 +110,11 @@ class Outputs:
             return str(path.read_text())
         return None
 
+    def write_own(self, name: str, text: str) -> None:
+        """Write a text file of the instance itself; after a power cut it is whole, as it was or as it is now."""
+        with _whole(self.own_path(name), 0o750, self.setting, lasting=True) as path, writable(path) as file:
+            file.write(text.encode())
+
     def address(self, path: UPath) -> str:
         """Where a browser finds the file at ``path``."""
         if self.url is None:
@@ -147,16 +152,23 @@ def _reading(path: UPath, setting: str) -> Iterator[None]:
 
 
 @contextmanager
-def _whole(target: UPath, mode: int, setting: str) -> Iterator[UPath]:
-    """Tell what keeps the file from being written, and nothing else that goes wrong in the block."""
+def _whole(target: UPath, mode: int, setting: str, *, lasting: bool = False) -> Iterator[UPath]:
+    """Tell what keeps the file from being written, and nothing else that goes wrong in the block.
+
+    One that is to be ``lasting`` is on the disk afterwards, for which others do not wait.
+    """
     temporary = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
         with written(target):
             if not stores.is_object_store(target):  # which has no folders: there it would create a missing bucket
                 target.parent.mkdir(parents=True, exist_ok=True, mode=mode)
         yield temporary
+        if lasting:
+            to_disk(temporary)
         with written(target):
             temporary.rename(target)
+        if lasting:
+            to_disk(target.parent)
     except UnwrittenError as error:
         raise XConversionsError(f"{error.path.parent} cannot be written ({error.why}): check {setting}") from None
     finally:

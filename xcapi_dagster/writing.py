@@ -1,5 +1,8 @@
 """How a file is written, in a folder or an object store, and what is said when that cannot be done."""
 
+import errno
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,6 +12,8 @@ from fsspec.spec import AbstractBufferedFile
 from upath import UPath
 
 from xcapi_dagster import stores
+
+_CANNOT_BE_ASKED = (errno.EINVAL, errno.ENOTSUP)  # what fsync says where there is no such thing
 
 
 class UnwrittenError(OSError):
@@ -46,6 +51,24 @@ def writable(path: UPath | Path) -> Iterator[IO[bytes]]:
         raise
     with written(path):
         file.close()
+
+
+def to_disk(path: UPath) -> None:
+    """Let what a file on a local disk holds, or which files a folder has, outlive a power cut.
+
+    An object store has it once it answered, and some file systems cannot be asked. Raises UnwrittenError.
+    """
+    if stores.is_object_store(path) or sys.platform == "win32":  # where folders cannot be opened
+        return
+    with written(path):
+        descriptor = os.open(path.path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in _CANNOT_BE_ASKED:
+                raise
+        finally:
+            os.close(descriptor)
 
 
 class _Written:

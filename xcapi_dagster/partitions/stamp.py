@@ -18,7 +18,7 @@ def write_stamp(outputs: Outputs, stamp: Stamp) -> None:
     before = read_stamp(outputs)
     if before and before.ledger_id == stamp.ledger_id and before.revision >= stamp.revision:
         return
-    outputs.write_text(outputs.own_path(_FILE), json.dumps(stamp._asdict()) + "\n")
+    outputs.write_own(_FILE, json.dumps(stamp._asdict()) + "\n")
 
 
 def read_stamp(outputs: Outputs) -> Stamp | None:
