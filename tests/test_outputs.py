@@ -215,6 +215,14 @@ def test_a_place_that_is_neither_a_folder_nor_an_object_store_is_refused(url: st
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("folder", ["out", "./out", "../out", "~/out", ""])
+def test_a_folder_is_told_from_the_root(folder: str) -> None:
+    """By the check and by whatever is about to use it: a process that Dagster starts elsewhere would find another."""
+    for use in (check_output_url, lambda url: path_of(url, "XCAPI_OUTPUT_URL")):
+        with pytest.raises(ConfigurationError, match=r"^XCAPI_OUTPUT_URL must be an absolute path"):
+            use(folder)
+
+
 @pytest.mark.parametrize("name", ["out", "a::b", "what?", "a%20b", "a#b", "of user@host"])
 def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     """Plain or after `file://` it is the same, and has what was written to it."""

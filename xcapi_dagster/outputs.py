@@ -181,8 +181,6 @@ def check_output_url(url: str) -> None:
     if stores.is_object_store(root):
         stores.check_bucket(root, "XCAPI_OUTPUT_URL")
         return
-    if not Path(root.path).is_absolute():
-        raise ConfigurationError("XCAPI_OUTPUT_URL must be an absolute path or an object store's URL")
     check_folder(Path(root.path), "XCAPI_OUTPUT_URL")
 
 

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from fsspec.core import strip_protocol
@@ -110,4 +111,6 @@ def _folder(url: str, variable: str) -> UPath:
         raise ConfigurationError(
             f"{variable} is neither a folder (/PATH or file:///PATH) nor an object store's URL ({known})"
         )
+    if not Path(path.path).is_absolute():  # it would be another for each process that starts elsewhere
+        raise ConfigurationError(f"{variable} must be an absolute path or an object store's URL")
     return path
