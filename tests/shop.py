@@ -26,7 +26,7 @@ from xcapi_dagster.ads_api.transport import open_pool
 from xcapi_dagster.conversions.prepare import Rules
 from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.deliver import Delivery, Terms
-from xcapi_dagster.delivery.engines import is_there
+from xcapi_dagster.delivery.engines import may_exist
 from xcapi_dagster.delivery.forgotten import Forgotten
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.standing import Policy
@@ -237,7 +237,7 @@ class Shop:
 
     def forgotten(self) -> Forgotten | None:
         """The orders that the ledger has tombstones of."""
-        if not is_there(self.ledger_url):
+        if not may_exist(self.ledger_url):
             return None
         with self.database() as database:
             return Forgotten.of(database, f"loopback|{self.pixel_id}")

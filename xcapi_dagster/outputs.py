@@ -47,7 +47,7 @@ _PLACES: Mapping[FileKind, tuple[str, str]] = {
 }
 
 
-_PRIVATE = ("conversions", "invalid", "superseded")
+PRIVATE: tuple[FileKind, ...] = ("conversions", "invalid", "superseded")  # their folders are the user's alone
 
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}(?:\.all)?")  # names that files have until they are whole
 ABANDONED_AFTER = timedelta(days=1)  # nobody writes one file for so long
@@ -124,7 +124,7 @@ class Outputs:
 
     def writing(self, kind: FileKind, partition: str) -> AbstractContextManager[UPath]:
         """A temporary path to write to; it becomes the file when the block ends, and vanishes when it raises."""
-        return _whole(self.path(kind, partition), 0o700 if kind in _PRIVATE else 0o750, self.setting)
+        return _whole(self.path(kind, partition), 0o700 if kind in PRIVATE else 0o750, self.setting)
 
     def write_text(self, target: UPath, text: str) -> None:
         """Write ``text`` as the file ``target``, one of this instance's."""

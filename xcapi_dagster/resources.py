@@ -21,7 +21,7 @@ from xcapi_dagster.contract import short_event_id
 from xcapi_dagster.conversions.prepare import Rules, check_columns
 from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.deliver import Terms
-from xcapi_dagster.delivery.engines import check_ledger_url, is_there
+from xcapi_dagster.delivery.engines import check_ledger_url, may_exist
 from xcapi_dagster.delivery.forgotten import Forgotten
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.safeguards import Destination, admit, admit_none
@@ -156,7 +156,7 @@ def ledger_view_of(settings: Settings) -> LedgerView:
     date, as whenever one is opened.
     """
     destination, stamps = destination_of(settings), stamps_of_files(settings)
-    if not is_there(settings.ledger_url):
+    if not may_exist(settings.ledger_url):
         admit_none(stamps)
         return LedgerView(destination.scope)
     with closing(Database(settings.ledger_url)) as database:
@@ -166,7 +166,7 @@ def ledger_view_of(settings: Settings) -> LedgerView:
 
 def forgotten_of(settings: Settings) -> Forgotten | None:
     """The orders that are not to be kept or sent, None where there is no ledger that could tell. Raises LedgerError."""
-    if not is_there(settings.ledger_url):
+    if not may_exist(settings.ledger_url):
         return None
     with closing(Database(settings.ledger_url)) as database:
         return Forgotten.of(database, destination_of(settings).scope)
@@ -205,7 +205,7 @@ def _ledger(settings: Settings, database: Database, run_id: str) -> Ledger:
 def check_ledger(settings: Settings) -> None:
     """Raises ConfigurationError unless there is a ledger: looking at one must not make it."""
     check_ledger_url(settings.ledger_url)
-    if not is_there(settings.ledger_url):
+    if not may_exist(settings.ledger_url):
         raise ConfigurationError("there is no ledger yet at XCAPI_LEDGER_URL: nothing was ever sent with it")
 
 
@@ -222,7 +222,7 @@ def check(settings: Settings) -> None:
         check_api_url(settings.api_url)
     if not settings.demo:
         warehouse_of(settings)
-    if is_there(settings.ledger_url):
+    if may_exist(settings.ledger_url):
         with closing(Database(settings.ledger_url)) as database:
             admit(database, destination_of(settings), stamps_of_files(settings), remember=False)
     else:

@@ -6,7 +6,7 @@ import click
 
 from xcapi_dagster import resources
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
-from xcapi_dagster.delivery.engines import is_there
+from xcapi_dagster.delivery.engines import may_exist
 from xcapi_dagster.partitions.purge import expired, purge_details
 from xcapi_dagster.partitions.purge import purge as purge_files
 
@@ -28,6 +28,6 @@ def purge(*, dry_run: bool, instance: ChosenInstance) -> None:
         click.echo(f"{len(paths)} files would be deleted.")
     else:
         click.echo(f"{purge_files(outputs, keep, now)} files were deleted.")
-        if keep.details and is_there(settings.ledger_url):
+        if keep.details and may_exist(settings.ledger_url):
             with resources.operators_ledger_of(settings) as ledger:
                 click.echo(f"{purge_details(ledger, keep)} requests in the ledger were stripped of their details.")

@@ -88,8 +88,8 @@ def check_ledger_url(url: str) -> None:
         engine.dispose()
 
 
-def is_there(url: str) -> bool:
-    """Whether the ledger at ``url`` exists; of one on a server, which can be reached, it is taken to."""
+def may_exist(url: str) -> bool:
+    """False where there is certainly no ledger at ``url``: of one on a server, nobody is asked."""
     path = file_of(engine_for(url))
     return path is None or path.exists()
 

@@ -18,7 +18,7 @@ from xcapi_dagster.conversions.columns import COLUMNS
 from xcapi_dagster.conversions.prepare import Prepared, prepare
 from xcapi_dagster.conversions.schema import PAIRED_IDENTIFIERS, PRIMARY_IDENTIFIERS
 from xcapi_dagster.delivery.database import Database
-from xcapi_dagster.delivery.engines import check_ledger_url, is_there
+from xcapi_dagster.delivery.engines import check_ledger_url, may_exist
 from xcapi_dagster.delivery.safeguards import admit, admit_none
 from xcapi_dagster.doctor.finding import Finding, Status, guarded, not_checked
 from xcapi_dagster.errors import ConfigurationError
@@ -164,7 +164,7 @@ def _ledger(settings: Settings) -> Iterator[Finding]:
     check_ledger_url(settings.ledger_url)
     stamps = resources.stamps_of_files(settings)
     kind = settings.ledger_url.partition(":")[0].partition("+")[0]
-    if not is_there(settings.ledger_url):
+    if not may_exist(settings.ledger_url):
         admit_none(stamps)
         check_folder(Path(str(make_url(settings.ledger_url).database)).parent, "XCAPI_LEDGER_URL")
         yield Finding("ledger", "ok", f"{kind}, to be made by the first sync")

@@ -13,9 +13,8 @@ from upath import UPath
 from xcapi_dagster import stores
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.errors import XConversionsError
-from xcapi_dagster.outputs import ABANDONED_AFTER, FileKind, Outputs
+from xcapi_dagster.outputs import ABANDONED_AFTER, PRIVATE, FileKind, Outputs
 
-_CONVERSIONS: tuple[FileKind, ...] = ("conversions", "invalid", "superseded")
 _REPORTS: tuple[FileKind, ...] = (  # first what leads to the others
     "summary", "rejection_page", "rejection_csv", "rejection_report", "requests", "upload_results",
 )  # fmt: skip
@@ -31,7 +30,7 @@ class Keep(NamedTuple):
 
 def expired(outputs: Outputs, keep: Keep, now: datetime) -> Iterator[UPath]:
     """The files that were written so long before ``now`` that they are not to be kept, or that were never finished."""
-    for kinds, age in ((_CONVERSIONS, keep.conversions), (_REPORTS, keep.reports)):
+    for kinds, age in ((PRIVATE, keep.conversions), (_REPORTS, keep.reports)):
         if age is None:
             continue
         for kind in kinds:
