@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from xcapi_dagster.delivery.lease import uptime
+from xcapi_dagster.delivery.database import uptime
 
 
 class Clock(Protocol):

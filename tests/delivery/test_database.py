@@ -342,6 +342,17 @@ def test_postgresql_follows_its_own_clock(postgresql_ledger_url: str, connect: C
     assert database.now() > first
 
 
+def test_postgresql_is_not_asked_for_the_time_of_every_answer(postgresql_ledger_url: str, connect: Connect) -> None:
+    """It goes on since the last transaction, so that no answer of X's is lost because the server is away."""
+    database = connect(postgresql_ledger_url, lambda: 1234.5)
+    assert abs(database.now() - time.time()) < 5
+    asked: list[str] = []
+    sa.event.listen(database._engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    first = database.now()
+    assert first < database.now() < first + 5
+    assert asked == []
+
+
 def test_nobody_waits_for_ever_on_postgresql(postgresql_ledger_url: str, connect: Connect) -> None:
     """A process that stands still within a transaction stops the others for a minute at most."""
     database = connect(postgresql_ledger_url)

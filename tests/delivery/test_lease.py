@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from xcapi_dagster.delivery.lease import Heartbeat, this_process, uptime
+from xcapi_dagster.delivery.database import uptime
+from xcapi_dagster.delivery.lease import Heartbeat, this_process
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.errors import LedgerError
 

@@ -35,6 +35,11 @@ _DATABASE_TIME = text("SELECT extract(epoch FROM clock_timestamp())")
 _RETRY_SECONDS = 0.2
 
 
+def uptime() -> float:
+    """Seconds that nobody sets back, and that go on while the machine sleeps where the system can tell."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Stamp(NamedTuple):
     """A ledger at some time: its id, and the number of its latest change."""
 
@@ -59,6 +64,7 @@ class Database:
         self._path = file_of(self._engine)
         self.is_shared = self._path is None
         self._was_reached = False
+        self._said: tuple[float, float] | None = None  # the database's time when last asked, and the uptime then
         self.has_failed = False  # a transaction was undone: this process may believe what no ledger has
         self._idle: Connection | None = None  # the one that transactions use, between two of them
         self._read, self._known = 0, 0  # the latest revision in this transaction, and after those that are durable
@@ -118,7 +124,7 @@ class Database:
         """
         idle, self._idle = self._idle, None
         try:
-            connection = self._connected(lock=self.is_shared, idle=idle)
+            connection = self._connected(idle)
             try:
                 yield connection
                 connection.commit()
@@ -131,7 +137,7 @@ class Database:
         self._idle = connection
         self._known = max(self._known, self._read)
 
-    def _connected(self, *, lock: bool, idle: Connection | None = None) -> Connection:
+    def _connected(self, idle: Connection | None) -> Connection:
         """A connection in a new transaction, ``idle`` if that is one and still connected.
 
         A server that was reached before may be away for a while, when it is restarted or another takes its place:
@@ -143,7 +149,7 @@ class Database:
             try:
                 connection = connection or self._engine.connect()
                 connection.begin()
-                if lock:
+                if self.is_shared:
                     connection.execute(_LOCK)
             except (DBAPIError, self._driver_error) as error:
                 is_away = connection is None or (isinstance(error, DBAPIError) and error.connection_invalidated)
@@ -160,17 +166,20 @@ class Database:
     def now(self, connection: Connection | None = None) -> float:
         """Seconds since 1970: the database's clock where several machines share it, else this machine's.
 
-        Without a ``connection`` nobody is waited for. Raises LedgerError when the database does not answer.
+        Without a ``connection`` it is what the database said last and the time since, so that nobody is waited for.
+        Raises LedgerError when the database does not answer.
         """
         if not self.is_shared:
             return self._clock()
-        if connection is not None:
-            return float(connection.execute(_DATABASE_TIME).scalar_one())
-        try:
-            with self._connected(lock=False) as own:
-                return float(own.execute(_DATABASE_TIME).scalar_one())
-        except SQLAlchemyError as error:
-            raise failed(error) from None
+        if connection is None and self._said:
+            said, at = self._said
+            return said + uptime() - at
+        if connection is None:
+            with self.transaction() as own:
+                return self.now(own)
+        now = float(connection.execute(_DATABASE_TIME).scalar_one())
+        self._said = now, uptime()
+        return now
 
     def next_revision(self, connection: Connection) -> int:
         """A number greater than that of every earlier change, for the rows that this transaction changes."""

@@ -4,7 +4,6 @@ import contextlib
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,6 @@ LEASE_SECONDS = 300.0
 HEARTBEAT_SECONDS = 15.0
 
 _LOST = "this run's lease on the ledger ran out while it stood still: start it again"
-
-
-def uptime() -> float:
-    """Seconds that nobody sets back, and that go on while the machine sleeps where the system can tell."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Lease:

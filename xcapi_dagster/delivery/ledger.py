@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 
 from xcapi_dagster.contract import MAX_CONVERSIONS_PER_REQUEST
 from xcapi_dagster.delivery import journal, throttle
-from xcapi_dagster.delivery.database import Database, Stamp
+from xcapi_dagster.delivery.database import Database, Stamp, uptime
 from xcapi_dagster.delivery.keys import Entries, Fingerprints, Keys, conversion_keys
-from xcapi_dagster.delivery.lease import Heartbeat, Lease, in_flight_of_the_dead, uptime
+from xcapi_dagster.delivery.lease import Heartbeat, Lease, in_flight_of_the_dead
 from xcapi_dagster.delivery.memory import LONG_AGO, Memory
 from xcapi_dagster.delivery.records import Request, RequestState, Settlement, checksum_of
 from xcapi_dagster.delivery.standing import HORIZON_SECONDS
@@ -91,7 +91,7 @@ class Ledger:
             self._database.close()
 
     def now(self) -> float:
-        """Seconds since 1970 by the ledger's clock."""
+        """Seconds since 1970 by the ledger's clock, which is not asked for it."""
         return self._database.now()
 
     def stamp(self) -> Stamp:
