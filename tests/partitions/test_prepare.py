@@ -70,7 +70,7 @@ def stage(tmp_path: Path, shop: Shop) -> tuple[Prepared, list[dict[str, Any]], l
 
 
 def test_counts_are_of_orders_not_of_reasons(tmp_path: Path) -> None:
-    """An order with two faults is one invalid order; one that is denied and invalid is invalid."""
+    """An order with two faults is one invalid order; one that is denied is not lost, whatever else is wrong with it."""
     rows = [
         order("a"),
         order("b", value="-1", email=None),
@@ -79,7 +79,7 @@ def test_counts_are_of_orders_not_of_reasons(tmp_path: Path) -> None:
         order(None),
     ]
     prepared, conversions, invalid = stage(tmp_path, Shop(rows))
-    assert (prepared.read, prepared.ready, prepared.invalid, prepared.suppressed, prepared.duplicate) == (5, 1, 3, 1, 0)
+    assert (prepared.read, prepared.ready, prepared.invalid, prepared.suppressed, prepared.duplicate) == (5, 1, 2, 2, 0)
     assert [row["order_id"] for row in conversions] == ["a"]
     assert sorted((str(row["order_id"]), row["reason_code"]) for row in invalid) == [
         ("None", "missing_order_id"),

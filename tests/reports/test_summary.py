@@ -37,12 +37,12 @@ def summary_of(rejections: MakeTable) -> Callable[..., Summary]:
 
 @given(orders=st.dictionaries(st.integers(0, 20), st.sets(st.sampled_from(CODES), min_size=1), max_size=10))
 def test_every_order_has_the_first_state_that_holds(rejections: MakeTable, orders: dict[int, set[str]]) -> None:
-    """A duplicate is nothing else; an invalid order is not suppressed too; degraded is what is sent all the same."""
+    """A duplicate is nothing else; without consent nothing is lost; degraded is what is sent all the same."""
     table = rejections(*({"row": row, "reason_code": code} for row, codes in orders.items() for code in sorted(codes)))
     expected = Counter(
         "duplicate" if "duplicate_order" in codes
-        else "invalid" if codes & {"no_identifier", "negative_value"}
         else "suppressed" if "consent_denied" in codes
+        else "invalid" if codes & {"no_identifier", "negative_value"}
         else "degraded"
         for codes in orders.values()
     )  # fmt: skip
@@ -66,6 +66,24 @@ def test_an_order_with_two_reasons_is_lost_once(summary_of: Callable[..., Summar
     assert (reasons["invalid_currency"].worth.unvalued, reasons["invalid_currency"].alone) == (1, 0)
     assert reasons["email_invalid"].alone == 0
     assert summary.degraded.orders == 0
+
+
+def test_without_consent_no_order_is_lost(summary_of: Callable[..., Summary]) -> None:
+    """Of three, one is faulty besides and one would go with less: only the fourth, which has consent, is lost."""
+    summary = summary_of(
+        {"row": 1, "reason_code": "consent_denied"},
+        {"row": 2, "reason_code": "consent_denied"},
+        {"row": 2, "reason_code": "no_identifier", "column": "email", "detail": "7 characters"},
+        {"row": 3, "reason_code": "consent_denied"},
+        {"row": 3, "reason_code": "email_invalid"},
+        {"row": 4, "reason_code": "no_identifier"},
+    )
+    assert {state: worth.orders for state, worth in summary.states.items()} == {"suppressed": 3, "invalid": 1}
+    assert {each.code: (each.worth.orders, each.alone, each.shapes) for each in summary.reasons} == {
+        "consent_denied": (3, 2, {}),
+        "no_identifier": (1, 1, {}),
+    }
+    assert summary.rows == 6
 
 
 def test_results_have_their_states_and_ages(results: MakeTable, report: MakeTable) -> None:

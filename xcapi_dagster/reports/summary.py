@@ -27,12 +27,15 @@ AGE_EDGES = (0, 1, 6, 12, 24, 36, 44, 48, 72, 168, 720)  # hours between order a
 
 _SHAPES_SHOWN = 5
 _SHAPES_REMEMBERED = 500
-_ORDER_STATES = np.array(["duplicate", "invalid", "suppressed", "degraded"], object)  # the first that holds, holds
+_ORDER_STATES = np.array(["duplicate", "suppressed", "invalid", "degraded"], object)  # the first that holds, holds
 _MILLISECONDS_AN_HOUR = 3_600_000
 
 
 class ReasonSummary(BaseModel):
-    """One reason's part in a partition; an order with several reasons is in each of them."""
+    """One reason's part in a partition; an order with several reasons is in each of them.
+
+    One that must not be sent is in the reasons for that alone: no mend brings it back.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,6 +57,7 @@ class Summary(BaseModel):
     states: Mapping[str, Worth] = {}  # each order read is in one of them
     degraded: Worth = Worth()  # orders that were not sent as they are, but without some field
     reasons: tuple[ReasonSummary, ...] = ()
+    more_rows: int = 0  # of the report: what else is wrong with orders that must not be sent
     ages: tuple[int, ...] = (0,) * len(AGE_EDGES)  # conversions by their age when first sent, by AGE_EDGES
     identifiers: Identifiers = Identifiers()
     requests: Mapping[str, int] = {}  # by the ledger's state
@@ -64,6 +68,11 @@ class Summary(BaseModel):
     def read(self) -> Worth:
         """All orders read."""
         return sum_of(self.states.values())
+
+    @property
+    def rows(self) -> int:
+        """How many rows the report has: one for each order and reason."""
+        return sum(reason.worth.orders for reason in self.reasons) + self.more_rows
 
     def of(self, states: Sequence[str]) -> Worth:
         """The orders in these states."""
@@ -76,6 +85,7 @@ class SummaryTally:
     def __init__(self) -> None:
         self._states: dict[str, Worth] = {}
         self._reasons: dict[str, _Reason] = {}
+        self._more_rows = 0
         self._ages = np.zeros(len(AGE_EDGES), np.int64)
         self._last_settled_at: datetime | None = None
 
@@ -104,16 +114,22 @@ class SummaryTally:
             states=dict(sorted(states.items())),
             degraded=degraded,
             reasons=tuple(reason.summary(code) for code, reason in sorted(self._reasons.items())),
+            more_rows=self._more_rows,
             ages=tuple(self._ages.tolist()),
             last_settled_at=self._last_settled_at,
             **known,
         )
 
     def _add_reasons(self, rejections: pa.Table, orders: NDArray[np.int64]) -> None:
-        blocks = pc.not_equal(rejections["severity"], "degraded").to_numpy(zero_copy_only=False)
+        severities = rejections["severity"].to_numpy()
+        blocks = severities != "degraded"
         _, which = np.unique(orders, return_inverse=True)
         obstacles = np.bincount(which, blocks)
         alone = rejections["reason_code"].filter(pa.array(blocks & (obstacles[which] == 1)))
+        is_withheld = np.bincount(which, severities == "suppressed") > 0
+        is_more = is_withheld[which] & np.isin(severities, ["rejected", "degraded"])
+        self._more_rows += int(is_more.sum())
+        rejections = rejections.filter(pa.array(~is_more))
         for code, worth in worth_by(rejections["reason_code"], rejections["value"], rejections["currency"]).items():
             self._reasons.setdefault(code, _Reason()).worth += worth
         for row in alone.value_counts().to_pylist():
@@ -154,16 +170,17 @@ class _Reason:
 
 
 def order_states(rejections: pa.Table) -> pa.Table:
-    """One of REJECTIONS for each order, with its `state`: invalid, suppressed, duplicate, or degraded.
+    """One of REJECTIONS for each order, with its `state`: suppressed, invalid, duplicate, or degraded.
 
-    A duplicate is nothing else besides, and an invalid order is not suppressed too: the counts add up.
+    A duplicate is nothing else besides, and what must not be sent is not lost too, whatever else is wrong with it: the
+    counts add up.
     """
     severities = rejections["severity"].to_numpy()
     ranks = np.select(
         [
             rejections["reason_code"].to_numpy() == "duplicate_order",
-            severities == "rejected",
             severities == "suppressed",
+            severities == "rejected",
         ],
         [0, 1, 2],
         3,
@@ -193,6 +210,7 @@ def merged(summaries: Sequence[Summary]) -> Summary:
         states=states,
         degraded=sum_of(summary.degraded for summary in summaries),
         reasons=tuple(_merged_reason(code, each) for code, each in sorted(reasons.items())),
+        more_rows=sum(summary.more_rows for summary in summaries),
     )
 
 

@@ -25,14 +25,13 @@ _COLUMNS = (
 def rows_to_show(report: UPath, summary: Summary) -> pa.Table:
     """At most MOST_ROWS rows of the ``report``, a Parquet of REJECTION_REPORT: those worth most first."""
     each = max(_LEAST_ROWS, MOST_ROWS // max(len(summary.reasons), 1))
-    rows = sum(reason.worth.orders for reason in summary.reasons)
     averages = {currency: float(average) for currency, average in summary.read.averages.items()}
     kept: pa.Table | None = None
     for chunk in _chunks(report):
         kept = chunk if kept is None else pa.concat_tables([kept, chunk])
         weights = _weights(kept, averages)
         order = np.argsort(-weights, kind="stable")
-        kept = kept.take(pa.array(order if rows <= MOST_ROWS else _first_of_each(kept, order, each)))
+        kept = kept.take(pa.array(order if summary.rows <= MOST_ROWS else _first_of_each(kept, order, each)))
     return kept if kept is not None else pa.table({name: [] for name in _COLUMNS})
 
 
