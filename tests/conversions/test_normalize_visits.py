@@ -2,6 +2,7 @@
 
 import re
 from ipaddress import IPv4Address
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pyarrow as pa
@@ -10,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xcapi_dagster.conversions.normalize import Normalized, normalize_ip_address, normalize_twclid
+
+# What JavaScript, Python, pandas, SQL and people write where there is nothing.
+NOTHING = ("null", "undefined", "none", "nan", "nil", "n/a", "na", "unknown", "-")
 
 
 def column(*values: str | None) -> pa.Array:
@@ -59,6 +63,8 @@ def test_twclid_is_what_python_parses(pairs: list[tuple[str, str]], fragment: st
     query = "&".join(f"{name}={quote(value)}" for name, value in pairs)
     url = f"https://shop.example.com/?{query}#{quote(fragment)}"
     expected = parse_qs(urlsplit(url).query).get("twclid", [""])[0].strip() or None
+    if expected and expected.lower() in NOTHING:
+        expected = None
     found = only(normalize_twclid(column(None), column(url)))
     assert found == expected or found == "text_has_identifier" or expected == "\ufffd"
 
@@ -83,6 +89,27 @@ def test_the_twclid_column_goes_before_the_url() -> None:
     assert only(normalize_twclid(column(" ClickId "), url)) == "ClickId"
     assert only(normalize_twclid(column("  "), url)) == "url"
     assert only(normalize_twclid(column("\ufffd"), url)) == "url"
+
+
+@pytest.mark.parametrize("word", NOTHING)
+def test_what_stands_for_no_click_id_is_none(word: str) -> None:
+    """In the column it leaves the order to the URL; in neither place is it a fault, or sent."""
+    words = column(word, f" {word.upper()}\t", word.title(), f"{word}1")
+    nowhere, somewhere = (column(*[url] * 4) for url in (None, "https://shop.example.com/?twclid=url"))
+    assert normalize_twclid(words, nowhere).values.to_pylist() == [None, None, None, f"{word}1"]
+    assert normalize_twclid(words, somewhere).values.to_pylist() == ["url", "url", "url", f"{word}1"]
+    urls = column(*(f"https://shop.example.com/?twclid={each}" for each in (word, f"%20{word}+&b=1", f"{word} ")))
+    found = normalize_twclid(column(None, None, None), urls)
+    assert found.values.to_pylist() == [None] * 3
+    assert not any(any(rows.to_pylist()) for rows in found.faults.values())
+
+
+@pytest.mark.parametrize("word", [*NOTHING, "NULL", " undefined "])
+def test_what_stands_for_no_user_agent_makes_no_pair(prepare_order: Any, word: str) -> None:
+    """An IP address beside it identifies nobody; beside a real one it does."""
+    prepared = prepare_order(twclid=None, ip_address="8.25.197.25", user_agent=column(word, "Mozilla/5.0"))
+    assert prepared.rejections["reason_code"].to_pylist() == ["needs_second_identifier"]
+    assert prepared.conversions["user_agent"].to_pylist() == ["Mozilla/5.0"]
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def normalize(columns: Columns, rules: Rules) -> pa.Table:
         "hashed_email": normalize_hash(texts["hashed_email"]),
         "hashed_phone_number": normalize_hash(texts["hashed_phone_number"]),
         "ip_address": normalize_ip_address(texts["ip_address"]),
-        "user_agent": normalize_text(texts["user_agent"]),
+        "user_agent": normalize_user_agent(texts["user_agent"]),
         "value": normalize_value(columns.amounts["value"]),
         "quantity": normalize_quantity(columns.amounts["quantity"]),
         "description": normalize_description(texts["description"]),
@@ -115,7 +115,10 @@ def normalize(columns: Columns, rules: Rules) -> pa.Table:
 
 def normalize_text(texts: pa.Array, characters: int | None = None) -> Normalized:
     """Free text without white space at its ends. None that is very long, none with an e-mail address in it."""
-    texts = strip(texts)
+    return _checked(strip(texts), characters)
+
+
+def _checked(texts: pa.Array, characters: int | None = None) -> Normalized:
     unreadable = flags(pc.equal(texts, UNREADABLE))
     too_long = pc.greater(pc.binary_length(texts), _TEXT_BYTES)
     if characters is not None:
@@ -170,13 +173,16 @@ def normalize_hash(texts: pa.Array) -> Normalized:
 
 
 def normalize_twclid(texts: pa.Array, urls: pa.Array) -> Normalized:
-    """Click ids as X gave them: from their column, else the first `twclid` in the query of the landing URL."""
+    """Click ids as X gave them: from their column, else the first `twclid` in the query of the landing URL.
+
+    What programs write where there is none is none in either place.
+    """
     from_urls = _first_twclid(urls)
     is_encoded = contains_any(from_urls, "%+")
     from_urls = replace_where(is_encoded, from_urls, lambda some: map_distinct(some, unquote_plus))
-    texts = strip(texts)
+    texts, from_urls = _without_nothing(strip(texts)), _without_nothing(strip(from_urls))
     is_readable = pc.not_equal(texts, UNREADABLE)
-    return normalize_text(pc.coalesce(keep_where(is_readable, texts), from_urls, texts))
+    return _checked(pc.coalesce(keep_where(is_readable, texts), from_urls, texts))
 
 
 def _first_twclid(urls: pa.Array) -> pa.Array:
@@ -190,6 +196,11 @@ def _first_twclid(urls: pa.Array) -> pa.Array:
     others = extract(urls.filter(has_some).filter(is_other), _TWCLID, "twclid")
     ids = pc.replace_with_mask(ids, is_other, others)
     return pc.replace_with_mask(pa.nulls(len(urls), pa.string()), has_some, ids)
+
+
+def normalize_user_agent(texts: pa.Array) -> Normalized:
+    """Free text; what programs write where there is none is none."""
+    return _checked(_without_nothing(strip(texts)))
 
 
 def normalize_ip_address(texts: pa.Array) -> Normalized:
@@ -253,6 +264,20 @@ def normalize_consent(texts: pa.Array, unknown_consent: str) -> pa.Array:
     known = pa.array(list(_CONSENT.values())).take(pc.index_in(answers, pa.array(list(_CONSENT))))
     unasked = "granted" if unknown_consent == "send" else "unknown"
     return pc.if_else(answers.is_null(), unasked, pc.coalesce(known, "unknown"))
+
+
+def _without_nothing(texts: pa.Array) -> pa.Array:
+    """The stripped texts, null where one is what programs write for nothing."""
+    return drop_where(_is_nothing(texts), texts)
+
+
+def _is_nothing(texts: pa.Array) -> pa.Array:
+    """Which of the stripped texts are what programs write for nothing; false for null. Long ones cost nothing."""
+    is_short = flags(pc.less_equal(pc.binary_length(texts), max(map(len, _NOTHING))))
+    if not pc.any(is_short).as_py():
+        return is_short
+    is_listed = pc.is_in(pc.ascii_lower(texts.filter(is_short)), pa.array(_NOTHING))
+    return pc.replace_with_mask(is_short, is_short, is_listed)
 
 
 def _percent_encoded(url: str) -> str:
