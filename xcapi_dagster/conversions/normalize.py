@@ -128,9 +128,14 @@ def _checked(texts: pa.Array, characters: int | None = None) -> Normalized:
 
 
 def normalize_conversion_id(texts: pa.Array) -> Normalized:
-    """Free text, as the pixel sends it: whatever is wrong with it, no other id may take its place."""
-    values, faults = normalize_text(texts)
-    return Normalized(values, {"invalid_conversion_id": reduce(pc.or_, faults.values())})
+    """Free text, as the pixel sends it: whatever is wrong with it, no other id may take its place.
+
+    What programs write for nothing is wrong: orders that share it are not the same one.
+    """
+    texts = strip(texts)
+    values, faults = _checked(texts)
+    invalid = reduce(pc.or_, faults.values(), _is_nothing(texts))
+    return Normalized(drop_where(invalid, values), {"invalid_conversion_id": invalid})
 
 
 def or_order_id(conversion_ids: Normalized, order_ids: pa.Array) -> pa.Array:
