@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from xcapi_dagster.reports.pages.partition import headline, tiles
-from xcapi_dagster.reports.pages.reasons import section_of
+from xcapi_dagster.reports.pages.reasons import SECTIONS, section_of
 from xcapi_dagster.reports.summary import Summary
 from xcapi_dagster.reports.worth import Amount, Worth
 
@@ -51,8 +51,17 @@ def test_what_is_too_late_has_a_place_of_its_own() -> None:
         "Waiting": 0,
         "Too late": 6,
         "No consent": 0,
-        "Sent with less": 0,
+        "With less": 0,
     }
     assert section_of("too_late_to_deduplicate") == "late"
     assert section_of("changed_after_acceptance") == "changed"
     assert "Too late" not in [tile.name for tile in tiles(Summary(partition="d", states={"accepted": worth(1)}))]
+
+
+def test_nothing_is_called_sent_that_may_not_be() -> None:
+    """Orders without a field count whatever became of them, here too late and waiting: the words say no more."""
+    unsent = Summary(partition="2026-11-20", states={"too_late": worth(3), "pending": worth(2)}, degraded=worth(5))
+    assert {tile.name for tile in tiles(unsent) if tile.orders} == {"Waiting", "Too late", "With less"}
+    heading, meaning = SECTIONS[section_of("email_invalid")]
+    assert "Sent" not in heading + meaning
+    assert "whatever became of them" in meaning

@@ -55,7 +55,7 @@ class Summary(BaseModel):
     schema_version: Literal[1] = 1
     partition: str
     states: Mapping[str, Worth] = {}  # each order read is in one of them
-    degraded: Worth = Worth()  # orders that were not sent as they are, but without some field
+    degraded: Worth = Worth()  # fit to be sent, but without some field; whatever became of them
     reasons: tuple[ReasonSummary, ...] = ()
     more_rows: int = 0  # of the report: what else is wrong with orders that must not be sent
     ages: tuple[int, ...] = (0,) * len(AGE_EDGES)  # conversions by their age when first sent, by AGE_EDGES

@@ -105,7 +105,7 @@ def tiles(summary: Summary) -> list[Tile]:
         tile("Waiting", "waiting", summary.of(WAITING), "#waiting"),
         *(late if summary.of(LATE).orders else ()),
         tile("No consent", "withheld", summary.of(WITHHELD), "#withheld"),
-        tile("Sent with less", "degraded", summary.degraded, "#degraded"),
+        tile("With less", "degraded", summary.degraded, "#degraded"),
     ]
 
 

@@ -22,8 +22,8 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
         "Not sent, because nobody is known to have agreed to it, or somebody asked to be forgotten.",
     ),
     "degraded": (
-        "Sent with less",
-        "Sent without the field at fault; an order that is lost besides counts here too.",
+        "With less",
+        "Without the field at fault, if they are sent; counted whatever became of them, lost and late ones too.",
     ),
     "changed": ("Changed", "X has them as they were when it accepted them, and takes nothing back."),
     "replaced": ("Replaced", "Older versions of orders; the newest one decides."),
