@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,17 @@ def test_a_damaged_file_is_named(environ: dict[str, str], xcapi: Callable[..., R
     done = xcapi("explain", "A-1")
     assert done.exit_code == 1
     assert done.stderr == f"xcapi: {path} is damaged: sync that partition again\n"
+
+
+def test_a_long_amount_is_told_to_its_last_digit(environ: dict[str, str], xcapi: Callable[..., Result]) -> None:
+    """38 digits, as the files hold them."""
+    outputs = resources.outputs_of(from_environment(environ))
+    known = {"order_id": "A-1", "conversion_id": "A-1", "event_id": "opurch1", "state": "accepted", "currency": "KWD"}
+    row = known | {"conversion_time": 0, "value": Decimal("12345678901234567890123456789012.345678")}
+    outputs.write_table("upload_results", "2026-11-01", pa.Table.from_pylist([row], schema=UPLOAD_RESULTS))
+    outputs.write_table("rejection_report", "2026-11-01", REJECTION_REPORT.empty_table())
+    told = xcapi("explain", "A-1").stdout
+    assert "UTC, KWD 12,345,678,901,234,567,890,123,456,789,012.345678\n" in told
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.operator import at, plain
 from xcapi_dagster.delivery.forgotten import tombstone_of
 from xcapi_dagster.partitions.story import Sighting, story_of
+from xcapi_dagster.reports.pages.formats import amount
 
 _LONGEST = 200  # characters of what somebody else wrote
 
@@ -60,7 +61,7 @@ def _lines(sighting: Sighting, order_id: str) -> Iterator[str]:
     told = sighting.result
     yield f"{plain(order_id)[:_LONGEST]} in {plain(sighting.partition)}: {sighting.state}"
     if told["conversion_time"]:
-        worth = f", {told['value'].normalize():f} {told['currency'] or ''}" if told["value"] is not None else ""
+        worth = f", {amount(told['currency'], told['value'])}" if told["value"] is not None else ""
         yield f"  ordered    {told['conversion_time']:%Y-%m-%d %H:%M:%S} UTC{worth}"
     if told["conversion_id"]:
         event = f", event {plain(told['event_id'])}" if told["event_id"] else ""
