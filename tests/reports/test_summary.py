@@ -171,6 +171,25 @@ def test_partitions_together_are_their_sum(summary_of: Callable[..., Summary]) -
     }
 
 
+def test_sums_of_what_is_listed_are_said_to_be_the_least(summary_of: Callable[..., Summary]) -> None:
+    """A detail that is sixth in one partition is missing from its sum; where all are listed, sums are exact."""
+    often = [{"row": n, "reason_code": "phone_invalid", "column": "phone", "detail": f"{n // 2}"} for n in range(10)]
+    one = summary_of(*often, {"row": 10, "reason_code": "phone_invalid", "column": "phone", "detail": "9"})
+    two = summary_of(*({"row": n, "reason_code": "phone_invalid", "detail": "9"} for n in range(3)))
+    (reason,) = merged([one, two]).reasons
+    assert reason.shapes["9"] == 3  # of four
+    assert reason.columns == {"phone": 11}
+    assert reason.at_least == ("shapes",)
+    assert merged([two, two]).reasons[0].at_least == ()
+    assert one.reasons[0].at_least == ()
+
+
+def test_details_that_were_dropped_in_between_are_said_to_be_the_least(summary_of: Callable[..., Summary]) -> None:
+    """Of thousands of different ones only the most frequent are remembered."""
+    rows = [{"row": n, "reason_code": "email_invalid", "column": "email", "detail": f"{n} a"} for n in range(3000)]
+    assert [each.at_least for each in summary_of(*rows).reasons] == [("shapes",)]
+
+
 def test_every_severity_and_stage_is_summed(summary_of: Callable[..., Summary]) -> None:
     """Each reason of the catalogue finds its place."""
     summary = summary_of(*({"row": n, "reason_code": code} for n, code in enumerate(REASONS)))

@@ -25,6 +25,7 @@ REPLACED = ("duplicate",)
 
 AGE_EDGES = (0, 1, 6, 12, 24, 36, 44, 48, 72, 168, 720)  # hours between order and sending; the last class is open
 
+_LISTED = {"columns": "column", "shapes": "detail", "isolated_by": "isolated_by"}  # what is listed of which column
 _SHAPES_SHOWN = 5
 _SHAPES_REMEMBERED = 500
 _ORDER_STATES = np.array(["duplicate", "suppressed", "invalid", "degraded"], object)  # the first that holds, holds
@@ -45,6 +46,7 @@ class ReasonSummary(BaseModel):
     columns: Mapping[str, int] = {}
     shapes: Mapping[str, int] = {}  # the most frequent details
     isolated_by: Mapping[str, int] = {}
+    at_least: tuple[str, ...] = ()  # which of these three may have counted too few, as less frequent ones were dropped
 
 
 class Summary(BaseModel):
@@ -134,7 +136,7 @@ class SummaryTally:
             self._reasons.setdefault(code, _Reason()).worth += worth
         for row in alone.value_counts().to_pylist():
             self._reasons[row["values"]].alone += row["counts"]
-        for column in ("column", "detail", "isolated_by"):
+        for column in _LISTED.values():
             self._add_texts(rejections, column)
 
     def _add_texts(self, rejections: pa.Table, column: str) -> None:
@@ -149,23 +151,23 @@ class _Reason:
     def __init__(self) -> None:
         self.worth = Worth()
         self.alone = 0
-        self._texts = {column: Counter[str]() for column in ("column", "detail", "isolated_by")}
+        self._texts = {column: Counter[str]() for column in _LISTED.values()}
+        self._dropped: set[str] = set()
 
     def add(self, column: str, text: str, count: int) -> None:
         counted = self._texts[column]
         counted[text] += count
         if len(counted) > 2 * _SHAPES_REMEMBERED:
             self._texts[column] = Counter(dict(_most_common(counted, _SHAPES_REMEMBERED)))
+            self._dropped.add(column)
 
     def summary(self, code: str) -> ReasonSummary:
-        columns, shapes, isolated_by = (self._texts[column] for column in ("column", "detail", "isolated_by"))
         return ReasonSummary(
             code=code,
             worth=self.worth,
             alone=self.alone,
-            columns=dict(_most_common(columns, _SHAPES_SHOWN)),
-            shapes=dict(_most_common(shapes, _SHAPES_SHOWN)),
-            isolated_by=dict(_most_common(isolated_by, _SHAPES_SHOWN)),
+            at_least=tuple(name for name, column in _LISTED.items() if column in self._dropped),
+            **{name: dict(_most_common(self._texts[column], _SHAPES_SHOWN)) for name, column in _LISTED.items()},
         )
 
 
@@ -215,15 +217,15 @@ def merged(summaries: Sequence[Summary]) -> Summary:
 
 
 def _merged_reason(code: str, reasons: Sequence[ReasonSummary]) -> ReasonSummary:
-    columns, shapes, isolated_by = (
-        sum((Counter(getattr(reason, name)) for reason in reasons), Counter[str]())
-        for name in ("columns", "shapes", "isolated_by")
-    )
+    counted = {name: [getattr(reason, name) for reason in reasons] for name in _LISTED}
+    cut = {name for name, lists in counted.items() if len(lists) > 1 and max(map(len, lists)) >= _SHAPES_SHOWN}
     return ReasonSummary(
         code=code,
         worth=sum_of(reason.worth for reason in reasons),
         alone=sum(reason.alone for reason in reasons),
-        columns=dict(_most_common(columns, _SHAPES_SHOWN)),
-        shapes=dict(_most_common(shapes, _SHAPES_SHOWN)),
-        isolated_by=dict(_most_common(isolated_by, _SHAPES_SHOWN)),
+        at_least=tuple(sorted(cut.union(*(reason.at_least for reason in reasons)))),
+        **{
+            name: dict(_most_common(sum(map(Counter, lists), Counter[str]()), _SHAPES_SHOWN))
+            for name, lists in counted.items()
+        },
     )

@@ -53,6 +53,7 @@ class ReasonView(NamedTuple):
     columns: Mapping[str, int]
     shapes: Mapping[str, int]
     found: Mapping[str, int]
+    at_least: Sequence[str]
     samples: Sequence[tuple[str, str]]
     is_new: bool
     partitions: Sequence[str] = ()
@@ -89,6 +90,7 @@ def reason_views(
             columns=each.columns,
             shapes=each.shapes,
             found={ISOLATED_BY.get(how, how): count for how, count in each.isolated_by.items()},
+            at_least=each.at_least,
             samples=samples.get(each.code, []),
             is_new=each.code in new,
             partitions=(partitions or {}).get(each.code, ()),
