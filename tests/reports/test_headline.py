@@ -31,8 +31,12 @@ def worth(orders: int) -> Worth:
             "4 of 10 orders reached X. 6 are too late to be told from the pixel's, and left to it.",
         ),
         (
-            {"accepted": 8, "suppressed": 1, "duplicate": 1},
-            "8 of 10 orders reached X. One is not sent for want of consent. One is replaced by a newer version.",
+            {"accepted": 7, "suppressed": 1},
+            "7 of 8 orders reached X. One is withheld, without consent or forgotten.",
+        ),
+        (
+            {"accepted": 2, "duplicate": 1, "pending": 2},
+            "2 of 5 orders reached X. 2 are waiting for the next run. One is replaced by a newer version.",
         ),
     ],
 )
@@ -50,7 +54,7 @@ def test_what_is_too_late_has_a_place_of_its_own() -> None:
         "Lost": 0,
         "Waiting": 0,
         "Too late": 6,
-        "No consent": 0,
+        "Withheld": 0,
         "With less": 0,
     }
     assert section_of("too_late_to_deduplicate") == "late"
@@ -65,3 +69,12 @@ def test_nothing_is_called_sent_that_may_not_be() -> None:
     heading, meaning = SECTIONS[section_of("email_invalid")]
     assert "Sent" not in heading + meaning
     assert "whatever became of them" in meaning
+
+
+def test_the_section_of_what_is_withheld_is_true_of_forgotten_orders() -> None:
+    """They had consent, for all that is known: heading and words name both."""
+    assert section_of("forgotten") == section_of("consent_denied") == "withheld"
+    heading, meaning = SECTIONS["withheld"]
+    assert heading == "Withheld"
+    assert "agreed" in meaning
+    assert "forgotten" in meaning

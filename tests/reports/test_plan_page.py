@@ -55,7 +55,7 @@ def test_every_order_is_in_the_chart_once(count: int) -> None:
         "accepted already": 3 * count,
         "invalid or rejected": 2 * count,
         "in doubt, changed, or too late": 6 * count,
-        "no consent, or a duplicate": 2 * count,
+        "withheld, or a duplicate": 2 * count,
     }
     assert len(told) <= 5 * 400
     assert f"{5 * count:,} of {18 * count:,} orders would be sent, in {count:,} requests" in page

@@ -27,7 +27,7 @@ _AMOUNTS_IN_A_SENTENCE = 3
 # state -> its name on the page and its colour, in the order in which orders drop out
 _STEPS = {
     "duplicate": ("Replaced by a newer version", "replaced"),
-    "suppressed": ("No consent", "withheld"),
+    "suppressed": ("Withheld", "withheld"),
     "invalid": ("Invalid", "lost"),
     "too_late": ("Too late", "late"),
     "rejected": ("Rejected by X", "lost"),
@@ -104,7 +104,7 @@ def tiles(summary: Summary) -> list[Tile]:
         tile("Lost", "lost", summary.of(LOST), "#lost"),
         tile("Waiting", "waiting", summary.of(WAITING), "#waiting"),
         *(late if summary.of(LATE).orders else ()),
-        tile("No consent", "withheld", summary.of(WITHHELD), "#withheld"),
+        tile("Withheld", "withheld", summary.of(WITHHELD), "#withheld"),
         tile("With less", "degraded", summary.degraded, "#degraded"),
     ]
 
@@ -126,7 +126,7 @@ def headline(summary: Summary) -> str:
         (doubtful, "in doubt"),
         (summary.of(["pending"]).orders, "waiting for the next run"),
         (summary.of(LATE).orders, "too late to be told from the pixel's, and left to it"),
-        (summary.of(WITHHELD).orders, "not sent for want of consent"),
+        (summary.of(WITHHELD).orders, "withheld, without consent or forgotten"),
         (summary.of(REPLACED).orders, "replaced by a newer version"),
     ]
     told += [f"{_orders(orders)} {what}." for orders, what in others if orders]

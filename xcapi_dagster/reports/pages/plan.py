@@ -18,7 +18,7 @@ _PARTS = {
     "degraded": ("accepted already", ("already_accepted",)),
     "lost": ("invalid or rejected", ("invalid", "rejected")),
     "waiting": ("in doubt, changed, or too late", ("unknown", "held", "too_late", "changed", "pending")),
-    "withheld": ("no consent, or a duplicate", ("suppressed", "duplicate")),
+    "withheld": ("withheld, or a duplicate", ("suppressed", "duplicate")),
 }
 
 

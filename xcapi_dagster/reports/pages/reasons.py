@@ -18,7 +18,7 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
     "waiting": ("Waiting", "Neither accepted nor rejected yet: a later run or somebody has to decide."),
     "late": ("Too late", "Not sent, for X could not tell them from the pixel's copies, which are most likely there."),
     "withheld": (
-        "No consent",
+        "Withheld",
         "Not sent, because nobody is known to have agreed to it, or somebody asked to be forgotten.",
     ),
     "degraded": (

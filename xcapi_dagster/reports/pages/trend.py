@@ -20,7 +20,7 @@ _SHARES = {
     "lost": "lost",
     "waiting": "waiting",
     "late": "too late",
-    "withheld": "without consent",
+    "withheld": "withheld",
 }  # field of a row -> in words
 
 
