@@ -85,6 +85,21 @@ def test_what_shares_a_name_is_pointed_to(code: str, others: set[str]) -> None:
     assert set(asked(code)["see_also"]) == others
 
 
+@pytest.mark.parametrize(
+    ("code", "who"),
+    [
+        ("consent_denied", "nobody"),
+        ("forgotten", "nobody"),
+        ("consent_unknown", "whoever writes the orders' query"),
+        ("api_value", "whoever writes the orders' query"),
+        ("api_unrecognised", "whoever sets up the sync"),
+    ],
+)
+def test_who_must_act_is_who_can(code: str, who: str) -> None:
+    """Nobody where nothing is to be done; the query cannot mend what X does not explain."""
+    assert asked(code)["who"] == who
+
+
 @pytest.mark.parametrize("arguments", [("NO_SUCH_CODE",), ("600",), ("",), ("jane.doe@example.com", "--json")])
 def test_an_unknown_one_is_said_to_be(arguments: tuple[str, ...]) -> None:
     """Status 2, one line, and what was asked for is not repeated: it may be a value from somebody's message."""

@@ -45,6 +45,16 @@ def test_texts_are_sentences(told: Reason) -> None:
         assert len(text) < 140
 
 
+def test_no_text_says_of_an_order_what_is_not_so() -> None:
+    """An order whose id is an address or too long is not sent without it; a country may be there and be none."""
+    for code in ("text_too_long", "text_has_identifier"):
+        assert "unless it is the order_id" in reason(code).meaning
+    assert "too long" in reason("missing_order_id").meaning
+    assert "e-mail address" in reason("missing_order_id").meaning
+    assert "no country says" not in reason("phone_no_country").meaning
+    assert "GB" in reason("phone_no_country").fix
+
+
 def test_the_stage_follows_from_the_code() -> None:
     """Consent and X are named in the codes; what is degraded is found in the order itself."""
     for code, told in REASONS.items():

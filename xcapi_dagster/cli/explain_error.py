@@ -23,6 +23,11 @@ _WHO_OF_STAGE: Mapping[str, Who] = {
     "api": Who.QUERY,
     "delivery": Who.SETUP,
 }
+_WHO_OF_CODE: Mapping[str, Who] = {
+    "consent_denied": Who.NOBODY,
+    "forgotten": Who.NOBODY,
+    "api_unrecognised": Who.SETUP,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def _of_reason(reason: Reason) -> _Told:
         message=None,
         meaning=reason.meaning,
         fix=reason.fix,
-        who=Who.NOBODY if reason.code == "consent_denied" else _WHO_OF_STAGE[reason.stage],
+        who=_WHO_OF_CODE.get(reason.code, _WHO_OF_STAGE[reason.stage]),
         see_also=[message.name for message in ERROR_MESSAGES if message.parameter == parameter],
     )
 
