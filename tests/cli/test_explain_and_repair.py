@@ -155,11 +155,17 @@ def test_late_orders_show_and_only_they_are_sent(
     sql("UPDATE orders SET ordered_at = ordered_at + INTERVAL 1 DAY WHERE order_id = 'order-9'")
     sql("INSERT INTO orders SELECT 'late', ordered_at, 'late@example.com', NULL, true, 1, 'USD' FROM orders LIMIT 1")
     assert status()[1] == [("2026-11-01", 0, True), ("2026-11-02", 1, False), ("2026-11-03", 0, True)]
+    said = xcapi("status", *DAYS).stdout
+    assert "Late orders: xcapi sync --from 2026-11-02 --to 2026-11-02\n" in said
+    assert "Fewer" not in said
     sync(*DAYS)
     assert [received.conversion["conversion_id"] for received in sandbox.received[before:]] == ["late"]
     assert status()[0] == 0
     sql("DELETE FROM orders WHERE order_id = 'order-1'")
     assert status()[1][0] == ("2026-11-01", -1, False)
+    said = xcapi("status", *DAYS).stdout
+    assert "Fewer orders than were synced, from 2026-11-01 to 2026-11-01: find out why" in said
+    assert "Late orders" not in said
     done = xcapi("sync", "--partition", "2026-11-01")
     assert "xcapi: warning: no_missing_orders" in done.stderr
     assert "2026-11-01: 10 before, 9 now" in done.stderr

@@ -23,7 +23,7 @@ _LATEST = 14  # partitions, unless others are asked for
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each partition.")
 @instance_options
 def status(first: str | None, last: str | None, *, as_json: bool, instance: ChosenInstance) -> None:
-    """Show what is in the warehouse beside what was settled: late orders, and what is still open. Nothing is sent.
+    """Show what is in the warehouse beside what was settled: late orders, fewer ones, what is open. Nothing is sent.
 
     Exit status 0: every partition is settled; 1: a sync would find something, or an operator has to decide; 2: a
     setting or the ledger is wrong, so that a sync would send nothing.
@@ -49,9 +49,19 @@ def status(first: str | None, last: str | None, *, as_json: bool, instance: Chos
             click.echo(json.dumps(each.as_dict(), default=str))
     else:
         output().print(_table(found))
-        if late := [each.partition for each in found if each.difference and each.read is not None]:
-            click.echo(f"Late orders: xcapi sync --from {late[0]} --to {late[-1]}")
+        _tell_differences([each for each in found if each.read is not None])
     sys.exit(0 if all(each.is_settled for each in found) else 1)
+
+
+def _tell_differences(synced: Sequence[Watched]) -> None:
+    """What to do about orders that came or went since ``synced`` partitions were."""
+    if late := [each.partition for each in synced if each.difference > 0]:
+        click.echo(f"Late orders: xcapi sync --from {late[0]} --to {late[-1]}")
+    if fewer := [each.partition for each in synced if each.difference < 0]:
+        click.echo(
+            f"Fewer orders than were synced, from {fewer[0]} to {fewer[-1]}: find out why they went, or whether they "
+            "moved to another partition. What X accepted of them stays there"
+        )
 
 
 def _table(found: Sequence[Watched]) -> Table:
