@@ -107,7 +107,14 @@ def test_orders_older_than_the_click_window(by: str) -> None:
     assert failing(tag(), oldest={by: timedelta(days=30)}) == {}
     told = failing(tag(), oldest={by: timedelta(days=45, hours=3)})
     assert set(told) == {"click_windows_long_enough"}
-    assert "click window of 30 days, and orders were up to 45 days old" in told["click_windows_long_enough"]
+    assert "click window of 30 days, and orders were up to 46 days old" in told["click_windows_long_enough"]
+
+
+@pytest.mark.parametrize("age", [timedelta(days=7, milliseconds=1), timedelta(days=7, hours=9), timedelta(days=8)])
+def test_ages_above_the_click_window_are_told_as_such(age: timedelta) -> None:
+    """By however little: "up to 7 days old" would fit into 7 days."""
+    told = failing(tag(click_window=7), oldest={"o87ne": age})["click_windows_long_enough"]
+    assert "click window of 7 days, and orders were up to 8 days old" in told
 
 
 def test_ages_are_asked_for_beyond_the_shortest_window_alone() -> None:

@@ -151,9 +151,10 @@ def _long_enough(event: _Event, oldest: Mapping[str, timedelta]) -> Verdict:
     age = max((oldest[each] for each in tag.ids if each in oldest), default=timedelta())
     if tag.click_window is None or age <= timedelta(days=tag.click_window):
         return Verdict(passed=True, told=window)
+    days = -(-age // timedelta(days=1))  # rounded up: beyond the window by however little
     return Verdict(
         passed=False,
-        told=f"{window}, and orders were up to {age / timedelta(days=1):.0f} days old when they were sent: X may "
+        told=f"{window}, and orders were up to {days} days old when they were sent: X may "
         "attribute none of the older ones to a click",
     )
 
