@@ -49,7 +49,7 @@ def test_the_headline_says_what_is_known(states: dict[str, int], told: str) -> N
 def test_what_is_too_late_has_a_place_of_its_own() -> None:
     """Only where there is some; it is not among what is lost."""
     late = Summary(partition="2026-11-20", states={"accepted": worth(1), "too_late": worth(6)})
-    assert {tile.name: tile.orders for tile in tiles(late)} == {
+    assert {tile.name: tile.orders for tile in tiles(late, "fate")} == {
         "Delivered": 1,
         "Lost": 0,
         "Waiting": 0,
@@ -59,13 +59,15 @@ def test_what_is_too_late_has_a_place_of_its_own() -> None:
     }
     assert section_of("too_late_to_deduplicate") == "late"
     assert section_of("changed_after_acceptance") == "changed"
-    assert "Too late" not in [tile.name for tile in tiles(Summary(partition="d", states={"accepted": worth(1)}))]
+    assert "Too late" not in [
+        tile.name for tile in tiles(Summary(partition="d", states={"accepted": worth(1)}), "fate")
+    ]
 
 
 def test_nothing_is_called_sent_that_may_not_be() -> None:
     """Orders without a field count whatever became of them, here too late and waiting: the words say no more."""
     unsent = Summary(partition="2026-11-20", states={"too_late": worth(3), "pending": worth(2)}, degraded=worth(5))
-    assert {tile.name for tile in tiles(unsent) if tile.orders} == {"Waiting", "Too late", "With less"}
+    assert {tile.name for tile in tiles(unsent, "fate") if tile.orders} == {"Waiting", "Too late", "With less"}
     heading, meaning = SECTIONS[section_of("email_invalid")]
     assert "Sent" not in heading + meaning
     assert "whatever became of them" in meaning

@@ -1,16 +1,32 @@
 """What the pages of one partition and of all say, and where their links lead."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from upath import UPath
 
+from xcapi_dagster.conversions.schema import REJECTION_REPORT
 from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.partitions.forecast import Forecast
 from xcapi_dagster.reports.history import History
 from xcapi_dagster.reports.pages import write_overview, write_page
-from xcapi_dagster.reports.summary import Summary
+from xcapi_dagster.reports.pages.overview import overview_page
+from xcapi_dagster.reports.pages.partition import partition_page
+from xcapi_dagster.reports.pages.plan import plan_page
+from xcapi_dagster.reports.summary import ReasonSummary, Summary
+from xcapi_dagster.reports.worth import Worth
 
-Write = Callable[[Path, Summary], str]
+STATES = (
+    "accepted", "changed", "duplicate", "held", "invalid", "pending", "rejected", "suppressed", "too_late", "unknown"
+)  # fmt: skip
+CODES = {
+    "held": "unknown_outcome",
+    "invalid": "no_identifier",
+    "suppressed": "consent_denied",
+    "too_late": "too_late_to_deduplicate",
+}
 
 
 @pytest.fixture
@@ -33,3 +49,34 @@ def test_the_overview_says_which_counts_are_the_least(details: Outputs) -> None:
     write_page(history.all[1], history, details)
     page = details.path("rejection_page", "2026-11-02").read_text()
     assert '6 characters</bdi> <span class="muted">\N{MULTIPLICATION SIGN} 4</span>' in page
+
+
+def some(*states: str) -> Summary:
+    """A partition with an order in each of these states, and the reasons that these have."""
+    reasons = [ReasonSummary(code=CODES[state], worth=Worth(orders=1)) for state in states if state in CODES]
+    return Summary(
+        partition="2026-11-20", states=dict.fromkeys(states, Worth(orders=1)), reasons=tuple(reasons), ages=(1,) * 11
+    )
+
+
+def dead_links(page: str) -> set[str]:
+    """The places in the page itself that its links name and that are not there."""
+    links = set(re.findall(r'href="#([^"]*)"', page))
+    assert "main" in links
+    return links - set(re.findall(r'\sid="([^"]+)"', page))
+
+
+@pytest.mark.parametrize("states", [(), ("accepted",), ("pending",), ("pending", "held"), STATES], ids="-".join)
+def test_every_link_within_a_page_leads_somewhere(tmp_path: Path, states: tuple[str, ...]) -> None:
+    """Whatever became of the orders, on both pages; orders that wait for the next run have no reason."""
+    outputs, summary = Outputs(UPath(tmp_path), "purchases"), some(*states)
+    rows = REJECTION_REPORT.empty_table()
+    for earlier in ([], [summary.model_copy(update={"partition": "2026-11-19"})]):
+        assert dead_links(partition_page(summary, earlier, rows, outputs)) == set()
+        assert dead_links(overview_page([*earlier, summary], outputs)) == set()
+
+
+def test_links_of_pages_without_partitions_lead_somewhere(tmp_path: Path) -> None:
+    """An overview before the first sync, and a plan."""
+    assert dead_links(overview_page([], Outputs(UPath(tmp_path), "purchases"))) == set()
+    assert dead_links(plan_page("purchases", [Forecast(partition="2026-11-20").as_dict()], [])) == set()

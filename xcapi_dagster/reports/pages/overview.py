@@ -33,7 +33,7 @@ def overview_page(everything: Sequence[Summary], outputs: Outputs, first: str = 
         name=outputs.name,
         headline=headline(total),
         read=total.read,
-        tiles=tiles(total),
+        tiles=tiles(total, "partitions"),
         sections={key: (*told, [view for view in views if view.section == key]) for key, told in SECTIONS.items()},
         rows=rows,
         partitions=len(summaries),

@@ -62,7 +62,7 @@ def partition_page(summary: Summary, earlier: Sequence[Summary], rows: pa.Table,
         summary=summary,
         headline=headline(summary),
         read=read,
-        tiles=tiles(summary),
+        tiles=tiles(summary, "fate"),
         steps=_steps(summary),
         fate=_fate(summary),
         sections={key: (*told, [view for view in views if view.section == key]) for key, told in SECTIONS.items()},
@@ -90,22 +90,23 @@ class Tile(NamedTuple):
     link: str
 
 
-def tiles(summary: Summary) -> list[Tile]:
-    """The numbers at the top of a page."""
+def tiles(summary: Summary, all_orders: str) -> list[Tile]:
+    """The numbers at the top of a page; ``all_orders`` is where it tells of orders that no section is about."""
     read = summary.read
+    sections = {section_of(reason.code) for reason in summary.reasons if reason.code in REASONS}
 
-    def tile(name: str, kind: str, worth: Worth, link: str) -> Tile:
-        share = percent(worth.orders, read.orders)
+    def tile(name: str, kind: str, worth: Worth) -> Tile:
+        share, link = percent(worth.orders, read.orders), f"#{kind if kind in sections else all_orders}"
         return Tile(name, kind, worth.orders, share, amounts(worth, read), worth.unvalued, link)
 
-    late = [tile("Too late", "late", summary.of(LATE), "#late")]
+    late = [tile("Too late", "late", summary.of(LATE))]
     return [
-        tile("Delivered", "delivered", summary.of(DELIVERED), "#fate"),
-        tile("Lost", "lost", summary.of(LOST), "#lost"),
-        tile("Waiting", "waiting", summary.of(WAITING), "#waiting"),
+        tile("Delivered", "delivered", summary.of(DELIVERED)),
+        tile("Lost", "lost", summary.of(LOST)),
+        tile("Waiting", "waiting", summary.of(WAITING)),
         *(late if summary.of(LATE).orders else ()),
-        tile("Withheld", "withheld", summary.of(WITHHELD), "#withheld"),
-        tile("With less", "degraded", summary.degraded, "#degraded"),
+        tile("Withheld", "withheld", summary.of(WITHHELD)),
+        tile("With less", "degraded", summary.degraded),
     ]
 
 
