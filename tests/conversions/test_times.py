@@ -90,6 +90,26 @@ def test_timestamps_of_every_unit(unit: str) -> None:
         assert times(pa.array([2**62, -(2**62), None], pa.int64()).cast(pa.timestamp(unit, "UTC"))) == [None] * 3
 
 
+@given(
+    st.lists(st.none() | st.integers(-(2**63), 2**63 - 1) | st.sampled_from([-(2**63), 1 - 2**63, 2**63 - 1])),
+    st.sampled_from(["s", "ms", "us", "ns"]),
+    st.sampled_from([None, "UTC", "America/New_York"]),
+    st.sampled_from(["UTC", "Pacific/Kiritimati"]),
+)
+@settings(max_examples=200)
+def test_no_timestamp_raises(ticks: list[int | None], unit: str, zone: str | None, source: str) -> None:
+    """Whatever 64 bits hold. Where it needs no zone, the moment in whole microseconds, if it is in years that count."""
+    column = pa.array(ticks, pa.int64()).cast(pa.timestamp(unit, zone))
+    found = to_utc(column, source)
+    assert len(to_milliseconds(found)) == len(ticks)
+    if zone or source == "UTC":
+        per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+        moments = [None if each is None else each * 10**6 // per_second for each in ticks]
+        first, last = (int(datetime(*day, tzinfo=UTC).timestamp()) * 10**6 for day in ((1, 1, 2), (9999, 12, 31)))
+        expected = [each if each is not None and first <= each <= last else None for each in moments]
+        assert found.cast(pa.int64()).to_pylist() == expected
+
+
 def test_a_date_is_the_start_of_its_day() -> None:
     """Also where the clocks skip midnight: Cairo's 24 April 2026 begins at one."""
     for kind in (pa.date32(), pa.date64()):

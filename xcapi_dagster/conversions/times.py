@@ -49,7 +49,8 @@ def _without_zone(column: pa.Array) -> pa.Array:
     """Timestamps as microseconds, without their zone; null outside the years 1 to 9999."""
     ticks, unit = column.cast(pa.int64()), column.type.unit
     if unit == "ns":
-        return pc.floor_temporal(ticks.cast(pa.timestamp("ns")), unit="microsecond").cast(_LOCAL_TIME)
+        whole = pc.divide(ticks, 1000)  # towards zero; the kernel floor_temporal overflows at the earliest times
+        return pc.subtract(whole, pc.less(ticks, pc.multiply(whole, 1000)).cast(pa.int64())).cast(_LOCAL_TIME)
     size = _MICROSECONDS[unit]
     is_inside = pc.and_(pc.greater_equal(ticks, iso8601.FIRST // size), pc.less_equal(ticks, iso8601.LAST // size))
     return pc.multiply(keep_where(is_inside, ticks), size).cast(_LOCAL_TIME)
