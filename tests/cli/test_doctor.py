@@ -30,7 +30,7 @@ from xcapi_dagster.settings import from_environment
 CANARIES = ("canary.person@example.com", "4155550142", DEMO_CONSUMER_SECRET, DEMO_ACCESS_TOKEN_SECRET, "pass-word")
 TAGS = (
     EventTag("opurch1", "nypurch1", "Purchase", "PURCHASE", last_tracked_at=1.7e9),
-    EventTag("osignup", "nysignup", "Sign-up", "SIGN_UP"),
+    EventTag("osignup", "nysignup", "Sign-up", "SIGN_UP", last_tracked_at=1.7e9),
     EventTag("ogone", "nygone", "Gone", "PURCHASE", deleted=True),
 )
 WORLD = one_pixel_world(DEMO_ACCOUNT_ID, "odemo1", ("opurch1", "osignup", "ogone"), TAGS)
@@ -71,15 +71,15 @@ def doctor(
     """A good set-up, with these changes; returns the findings by check, after a look for canaries."""
     shop(tmp_path, GOOD)
 
-    def run(expected_status: int, **changes: str | None) -> dict[str, Any]:
+    def run(expected_status: int, *words: str, **changes: str | None) -> dict[str, Any]:
         for name, value in (OAUTH | {"X_ADS_API_URL": sandbox.url} | changes).items():
             if value is None:
                 monkeypatch.delenv(name, raising=False)
             else:
                 monkeypatch.setenv(name, value)
-        done = xcapi("doctor", "--json")
+        done = xcapi("doctor", *words, "--json")
         findings = json.loads(done.stdout)
-        shown = done.stdout + done.stderr + xcapi("doctor").output
+        shown = done.stdout + done.stderr + xcapi("doctor", *words).output
         assert [canary for canary in CANARIES if canary in shown] == []
         assert sandbox.received == []
         assert done.exit_code == expected_status, done.stdout
@@ -274,6 +274,39 @@ def test_an_answer_that_is_none_of_xs(
 def test_a_pixel_token_alone_leaves_the_rest_unknown(doctor: Doctor) -> None:
     findings = doctor(0, **dict.fromkeys(OAUTH))
     assert unlike_ok(findings) == dict.fromkeys(at_x.CHECKS[4:], "warning")
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module of definitions whose event tag is to be a sign-up, with another click window than it has."""
+    wanted = {"name": "Sign-up", "type": "SIGN_UP", "click_window": 7, "view_through_window": 1}
+    lines = [
+        "import os",
+        "import dagster as dg",
+        "from xcapi_dagster import build_x_conversions_assets, from_environment",
+        f"tags = [{wanted | {'retargeting_enabled': False}!r}]",
+        "assets = build_x_conversions_assets(from_environment(os.environ), event_tags=tags)",
+        "defs = dg.Definitions(assets=assets)",
+    ]
+    name = f"doctored_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+def test_the_event_tag_is_judged_by_what_the_yaml_wants(doctor: Doctor, module: str) -> None:
+    """As the asset's checks and `xcapi tags plan` judge it; without anything wanted it is to be a purchase."""
+    told = doctor(0, X_ADS_EVENT_ID="osignup")["event tags"]
+    assert (told["status"], "is of type SIGN_UP, not PURCHASE" in told["message"]) == ("warning", True)
+    told = doctor(0, "-m", module, X_ADS_EVENT_ID="osignup")["event tags"]
+    assert (told["status"], told["message"]) == ("warning", "Sign-up: run `xcapi tags plan` to see what differs")
+
+
+def test_of_event_tags_that_cannot_be_read_the_pixel_is_told_too(doctor: Doctor, sandbox: Sandbox) -> None:
+    """A finding for each check, whatever X answers: the first two questions are who asks."""
+    sandbox.script([{"match": {"request": 3}, "do": {"status": 403}}])
+    findings = doctor(2)
+    assert unlike_ok(findings) == {"pixel": "not checked", "event tags": "broken"}
 
 
 def test_a_warning_of_xs_is_told(doctor: Doctor, sandbox: Sandbox) -> None:

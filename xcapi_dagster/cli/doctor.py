@@ -24,7 +24,7 @@ def doctor(instance: ChosenInstance, *, as_json: bool) -> None:
     Exit status 0: nothing is broken, though there may be warnings; 1: something is that may pass by itself, as an
     outage does; 2: somebody must mend something.
     """
-    findings = list(examine(instance.settings))
+    findings = list(examine(instance.settings, instance.wanted_event_tags))
     if as_json:
         told = [{"check": f.check, "status": f.status, "message": f.message, "mend": f.mend or None} for f in findings]
         click.echo(json.dumps(told, indent=2))

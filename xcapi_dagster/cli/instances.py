@@ -2,13 +2,16 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from xcapi_dagster.ads_api.tag_plan import WantedTag
 from xcapi_dagster.settings import Settings, from_environment, misspelled
+
+_NAME = "purchases"  # of the one instance in the bundled project
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,24 @@ class ChosenInstance:
 
         return Project(self.module, self.name).settings()
 
+    def wanted_event_tags(self) -> Sequence[WantedTag]:
+        """The event tags that should exist, as the instance's YAML says; without a module, that of the bundled project.
+
+        Of an instance that only the environment describes there are none. Raises ConfigurationError.
+        """
+        if self.module is None and self.name != _NAME:
+            return ()
+        from xcapi_dagster.runs import BUNDLED_PROJECT, Project  # noqa: PLC0415 - Dagster takes seconds to import
+
+        _, wanted = Project(self.module or BUNDLED_PROJECT, self.name).wanted_event_tags()
+        return wanted
+
 
 def instance_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give ``command`` the options, and in their place a ChosenInstance under the name ``instance``."""
 
     @click.option("-m", "--module", metavar="MODULE", help="Your module of Dagster definitions.")
-    @click.option("--name", default="purchases", show_default=True, help="The component instance.")
+    @click.option("--name", default=_NAME, show_default=True, help="The component instance.")
     @functools.wraps(command)
     def with_instance(*arguments: Any, module: str | None, name: str, **options: Any) -> Any:
         return command(*arguments, instance=ChosenInstance(module, name), **options)

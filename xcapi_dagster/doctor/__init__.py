@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from xcapi_dagster.doctor import at_x, here
+from xcapi_dagster.doctor.at_x import ReadWanted
 from xcapi_dagster.doctor.finding import Finding, Status
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.settings import Settings
@@ -15,11 +16,16 @@ from xcapi_dagster.settings import Settings
 __all__ = ["Finding", "Status", "examine", "exit_status"]
 
 
-def examine(read_settings: Callable[[], Settings], *, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
+def examine(
+    read_settings: Callable[[], Settings],
+    read_wanted: ReadWanted = tuple,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> Iterator[Finding]:
     """A finding for each check of an instance, as each is made. Nothing is sent, claimed or created.
 
-    ``read_settings`` raises ConfigurationError where they are incomplete; ``clock`` gives this machine's time in Unix
-    seconds, to be compared with X's.
+    ``read_settings`` raises ConfigurationError where they are incomplete. ``read_wanted`` gives the event tags that
+    should exist, and may raise it too; ``clock`` gives this machine's time in Unix seconds, to be compared with X's.
     """
     try:
         settings = read_settings()
@@ -30,7 +36,7 @@ def examine(read_settings: Callable[[], Settings], *, clock: Callable[[], float]
         return
     yield Finding("settings", "ok", "these are the demo's" if settings.demo else "all that is needed, and well-formed")
     yield from here.examine(settings)
-    yield from at_x.examine(settings, clock)
+    yield from at_x.examine(settings, read_wanted, clock)
 
 
 def exit_status(findings: list[Finding]) -> int:

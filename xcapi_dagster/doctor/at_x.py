@@ -1,6 +1,6 @@
 """X's side: whether it answers, its clock, its version, and what the credentials may do. No conversion is sent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -12,12 +12,15 @@ from xcapi_dagster.ads_api.catalogue import ROLE_ADVICE
 from xcapi_dagster.ads_api.connection import Connection, NoReply
 from xcapi_dagster.ads_api.event_tags import EventTags
 from xcapi_dagster.ads_api.responses import Answer, classify_call
+from xcapi_dagster.ads_api.tag_plan import WantedTag
 from xcapi_dagster.ads_api.user_access import UserAccess, user_access
 from xcapi_dagster.contract import USER_ACCESS_PATH, short_event_id
 from xcapi_dagster.doctor.finding import Finding, guarded, not_checked
 from xcapi_dagster.event_tags import CHECKS as TAG_CHECKS
 from xcapi_dagster.reports.event_tags import Snapshot, verdicts
 from xcapi_dagster.settings import OAUTH_FIELDS, Settings
+
+ReadWanted = Callable[[], Sequence[WantedTag]]
 
 CHECKS = ("credentials", "X", "clock", "version", "role", "pixel", "event tags")
 _NOTICED_SKEW_SECONDS = 30.0
@@ -33,8 +36,8 @@ class _Nobody:
         return {}
 
 
-def examine(settings: Settings, clock: Callable[[], float]) -> Iterator[Finding]:
-    """A finding for each of CHECKS."""
+def examine(settings: Settings, read_wanted: ReadWanted, clock: Callable[[], float]) -> Iterator[Finding]:
+    """A finding for each of CHECKS; ``read_wanted`` gives the event tags that should exist."""
     yield _credentials(settings)
     if unusable := list(guarded("X", "correct X_ADS_API_URL", lambda: _address(settings))):
         yield from unusable
@@ -44,24 +47,26 @@ def examine(settings: Settings, clock: Callable[[], float]) -> Iterator[Finding]
         oauth = resources.oauth_of(settings)
         patience = resources.PATIENCE_WITH_QUESTIONS
         with closing(Connection(url, oauth or _Nobody(), timeout=patience, clock=clock)) as connection:
-            yield from _answered(connection, url, settings, can_ask=oauth is not None)
+            yield from _answered(connection, url, settings, read_wanted if oauth else None)
 
 
-def _answered(connection: Connection, url: str, settings: Settings, *, can_ask: bool) -> Iterator[Finding]:
-    """What X's answers say: without OAuth's credentials, only of its clock and its version."""
+def _answered(
+    connection: Connection, url: str, settings: Settings, read_wanted: ReadWanted | None
+) -> Iterator[Finding]:
+    """What X's answers say; of clock and version alone where ``read_wanted`` is None, as without OAuth."""
     asked = _ask(connection, settings)
-    yield (answers := _reachable(asked, url, is_known=can_ask))
+    yield (answers := _reachable(asked, url, is_known=read_wanted is not None))
     if answers.status == "broken":
         yield from not_checked(CHECKS[2:], "X comes first")
         return
     yield _clock(asked, connection.clock())
     yield _version(asked, settings)
-    if not can_ask:
+    if read_wanted is None:
         for check in CHECKS[4:]:
             yield Finding(check, "warning", _ONLY_SENDS, _SET_OAUTH)
         return
     connection.clock_offset = asked.clock_skew or 0.0
-    yield from _account(AdsAccount(connection, settings.api_version, settings.account_id), asked, settings)
+    yield from _account(AdsAccount(connection, settings.api_version, settings.account_id), asked, settings, read_wanted)
 
 
 def _address(settings: Settings) -> Iterator[Finding]:
@@ -125,7 +130,7 @@ def _version(answer: Answer, settings: Settings) -> Finding:
     return Finding("version", "ok", f"{settings.api_version}, without a warning")
 
 
-def _account(account: AdsAccount, asked: Answer, settings: Settings) -> Iterator[Finding]:
+def _account(account: AdsAccount, asked: Answer, settings: Settings, read_wanted: ReadWanted) -> Iterator[Finding]:
     if any(error.code == "UNAUTHORIZED_CLIENT_APPLICATION" for error in asked.errors):
         told = "this app may not read the ads account; with the access level “Conversion only” it can send all the same"
         for check in CHECKS[4:]:
@@ -136,7 +141,10 @@ def _account(account: AdsAccount, asked: Answer, settings: Settings) -> Iterator
     if found[0].status == "broken" and not found[0].mend:  # X did not even say which role
         yield from not_checked(CHECKS[5:], "the role comes first")
         return
-    yield from guarded("event tags", "", lambda: _tags(account, settings))
+    found = list(guarded("event tags", "", lambda: _tags(account, settings, read_wanted)))
+    if found[0].check != "pixel":  # X did not tell the event tags, whose ids it must not be
+        yield from not_checked(("pixel",), "the event tags come first")
+    yield from found
 
 
 def _role(access: UserAccess) -> Finding:
@@ -146,15 +154,15 @@ def _role(access: UserAccess) -> Finding:
     return Finding("role", "broken", f"user {access.user_id} is {roles}, which may not send", ROLE_ADVICE)
 
 
-def _tags(account: AdsAccount, settings: Settings) -> Iterator[Finding]:
+def _tags(account: AdsAccount, settings: Settings, read_wanted: ReadWanted) -> Iterator[Finding]:
     tags = EventTags(account).find(with_deleted=True).tags
     yield _pixel(settings, {tag.id for tag in tags})
     snapshot = Snapshot(settings.account_id, tags, datetime.now(UTC))
-    judged = verdicts(snapshot, [short_event_id(settings.event_id)], [], lambda _window: {})
+    judged = verdicts(snapshot, [short_event_id(settings.event_id)], read_wanted(), lambda _window: {})
     failing = [(name, verdict) for name, verdict in judged.items() if not verdict.passed]
     for name, verdict in failing:
         is_error = TAG_CHECKS[name][0].value == "ERROR"
-        mend = "correct X_ADS_EVENT_ID: `xcapi tags list` shows what there is" if is_error else ""
+        mend = "correct X_ADS_EVENT_ID or event_tags: `xcapi tags list` shows what there is" if is_error else ""
         yield Finding("event tags", "broken" if is_error else "warning", verdict.told, mend)
     if not failing:
         yield Finding("event tags", "ok", judged["event_types_as_expected"].told)
