@@ -20,6 +20,7 @@ from upath import UPath
 from urllib3 import HTTPConnectionPool
 
 from tests.clocks import Clock, FrozenClock
+from tests.contracts import CONTRACTS
 from xcapi_dagster.ads_api.auth import OAuth1, PixelToken
 from xcapi_dagster.ads_api.client import AdsApiClient
 from xcapi_dagster.ads_api.transport import open_pool
@@ -223,8 +224,9 @@ class Shop:
         return Outputs(UPath(self.folder / "output"), self.name)
 
     def rows(self, kind: Any) -> list[dict[str, Any]]:
-        """The rows of one of the partition's files."""
-        return pq.read_table(str(self.outputs.path(kind, self.key))).to_pylist()
+        """The rows of one of the partition's files, which keep its contract."""
+        table = pq.read_table(str(self.outputs.path(kind, self.key)))
+        return (CONTRACTS[kind].prove(table) if kind in CONTRACTS else table).to_pylist()
 
     def files(self) -> Mapping[str, bytes]:
         """The files that the second stage wrote for the partition."""

@@ -138,6 +138,19 @@ def test_requests_are_as_small_as_the_configured_limit(monkeypatch: pytest.Monke
     assert dry["requests"] == dry["would_send"] > 1000
 
 
+@pytest.mark.slow
+def test_a_plan_of_nothing_to_send_takes_no_window(xcapi: Xcapi) -> None:
+    """A day without orders: there is nothing that could go at once."""
+    days = ("--from", "2026-11-05", "--to", "2026-11-05", "--click-window", "30")
+    said = xcapi("plan", *days)
+    assert "nothing" in said
+    assert "window" not in said
+    assert "at once" not in said
+    assert set(json.loads(xcapi("plan", *days, "--json"))["quota_windows"].values()) == {0}
+    day_of_some = json.loads(xcapi("plan", "--from", "2026-11-01", "--to", "2026-11-01", "--json"))
+    assert day_of_some["quota_windows"]["X's smaller limit"] == 1
+
+
 @pytest.mark.parametrize(
     ("conversions", "requests", "seconds"),
     [

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from tests.contracts import RejectionReport, UploadResults
 from xcapi_dagster.conversions.frame_contract import Contract
 from xcapi_dagster.conversions.schema import (
     CONVERSIONS,
@@ -15,9 +16,7 @@ from xcapi_dagster.conversions.schema import (
     SCHEMA_VERSION,
     UPLOAD_RESULTS,
     Conversions,
-    RejectionReport,
     Rejections,
-    UploadResults,
 )
 from xcapi_dagster.errors import ContractError
 
@@ -68,7 +67,7 @@ CONVERSION = {
     "fingerprint": 1,
 }
 REJECTION = {"row": 0, "stage": "validate", "severity": "rejected", "reason_code": "invalid_time", "fix": "Mend it."}
-RESULT = {"conversion_id": "1", "conversion_time": TIME, "state": "accepted"}
+RESULT = {"conversion_id": "1", "event_id": "o87ne", "conversion_time": TIME, "state": "accepted"}
 
 
 @pytest.mark.parametrize(

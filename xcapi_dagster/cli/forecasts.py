@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,6 @@ from rich.table import Table
 
 from xcapi_dagster import resources
 from xcapi_dagster.cli.tables import output
-from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.forecast import Forecast, Terms, forecast, seconds_at
 from xcapi_dagster.settings import Settings
@@ -48,8 +47,9 @@ def tell_dry_run(found: Sequence[Forecast], settings: Settings, *, as_json: bool
             f"Why orders would not be sent: {told}. See docs/reasons.md, or `xcapi explain-error` with the code."
         )
     total = total_of(found)
+    seconds = seconds_at(limits, total["would_send"], total["requests"])
     click.echo(
-        f"{total['would_send']:,} conversions in {total['requests']:,} requests: {duration(limits, total)} at "
+        f"{total['would_send']:,} conversions in {total['requests']:,} requests: {duration(seconds)} at "
         f"{settings.events_per_15_min:,} events in 15 minutes and {settings.requests_per_min:,} requests a minute."
     )
     if first := next((each.first_conversion for each in found if each.first_conversion), None):
@@ -64,9 +64,8 @@ def total_of(found: Sequence[Forecast]) -> dict[str, int]:
     return {name: sum(each[name] for each in counts) for name in _counts(Forecast(partition=""))}
 
 
-def duration(limits: Limits, total: Mapping[str, int]) -> str:
-    """How long all would take at least, for people."""
-    seconds = seconds_at(limits, total["would_send"], total["requests"])
+def duration(seconds: float) -> str:
+    """How long that is at least, for people."""
     return "at once" if seconds == 0 else f"at least {timedelta(seconds=round(seconds))}"
 
 

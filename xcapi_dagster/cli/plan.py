@@ -13,7 +13,7 @@ from rich.table import Table
 
 from xcapi_dagster import resources
 from xcapi_dagster.ads_api.tag_plan import of_id
-from xcapi_dagster.cli.forecasts import forecasts, print_table, total_of
+from xcapi_dagster.cli.forecasts import duration, forecasts, print_table, total_of
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.tables import output
 from xcapi_dagster.contract import (
@@ -103,18 +103,26 @@ def _as_json(
         "total": total,
         "click_window_days": days,
         "seconds": times,
-        "quota_windows": {name: int(seconds // _EVENTS_WINDOW) + 1 for name, seconds in times.items()},
+        "quota_windows": {name: _windows(total, seconds) for name, seconds in times.items()},
         "ledger_bytes": total["would_send"] * _LEDGER_BYTES,
     }
 
 
+def _windows(total: Mapping[str, int], seconds: float) -> int:
+    """In how many of X's windows of 15 minutes something is sent."""
+    return int(seconds // _EVENTS_WINDOW) + 1 if total["would_send"] else 0
+
+
 def _facts(total: Mapping[str, int], times: Mapping[str, float], days: int | None) -> list[tuple[str, str]]:
     """What sending takes, each thing in words."""
+    if not total["would_send"]:
+        return [("to be sent", "nothing")]
     facts = [("to be sent", f"{total['would_send']:,} conversions in {total['requests']:,} requests")]
     for name, seconds in times.items():
-        windows = int(seconds // _EVENTS_WINDOW) + 1
-        took = "at once" if not seconds else f"at least {timedelta(seconds=round(seconds))}"
-        facts.append((name, f"{took}, {windows:,} {'window' if windows == 1 else 'windows'} of 15 minutes"))
+        windows = _windows(total, seconds)
+        facts.append(
+            (name, f"{duration(seconds)}, {windows:,} {'window' if windows == 1 else 'windows'} of 15 minutes")
+        )
     if total["past_deduplication"]:
         older = f"{total['past_deduplication']:,} are older than 48 hours: X could not tell them from a pixel's copies"
         facts.append(("deduplication", older))

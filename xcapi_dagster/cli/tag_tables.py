@@ -11,6 +11,7 @@ from rich.text import Text
 from xcapi_dagster import contract
 from xcapi_dagster.ads_api.tag_plan import Step
 from xcapi_dagster.ads_api.tag_values import EventTag, TagValues
+from xcapi_dagster.cli.operator import plain
 
 _BOTH_IDS = (
     "X's pages differ in which of both ids is the event id of conversions: take the one that Events Manager shows."
@@ -133,5 +134,4 @@ def _said(value: object) -> str:
 
 def _plain(value: object) -> Text:
     """``value`` without markup and without what a terminal would obey."""
-    text = "" if value is None else str(value)
-    return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
+    return Text("" if value is None else plain(value))

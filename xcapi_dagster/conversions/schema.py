@@ -19,7 +19,6 @@ from xcapi_dagster.conversions.times import MILLISECONDS, UTC_TIME
 SCHEMA_VERSION = 1  # of the files: raised when a column goes, is renamed or gets another meaning
 
 _VERSION = {"xcapi.schema_version": str(SCHEMA_VERSION)}
-_STATES = ("accepted", "rejected", "pending", "unknown", "held", "too_late", "changed", "suppressed")  # of the ledger
 
 PRIMARY_IDENTIFIERS = ("twclid", "email", "phone", "hashed_email", "hashed_phone_number")
 PAIRED_IDENTIFIERS = ("ip_address", "user_agent")  # identify nobody one by one
@@ -101,12 +100,6 @@ REJECTION_REPORT = pa.schema(
 _HASH = {"is_sha256": is_sha256}
 _CURRENCY = {"is_currency": is_in(CURRENCIES)}
 _GIVEN = {"is_given": lambda values: values.is_valid()}
-_REASON = {
-    "stage": _GIVEN | {"is_stage": is_in(get_args(Stage))},
-    "severity": _GIVEN | {"is_severity": is_in(get_args(Severity))},
-    "reason_code": _GIVEN | {"is_reason": is_in(REASONS)},
-    "fix": _GIVEN,
-}
 
 Conversions = Contract(
     CONVERSIONS,
@@ -126,9 +119,12 @@ Conversions = Contract(
         "has_identifier": lambda rows: has_any(rows, _IDENTIFIERS),
     },
 )
-Rejections = Contract(REJECTIONS, _REASON)
-UploadResults = Contract(
-    UPLOAD_RESULTS,
-    {"conversion_id": _GIVEN, "conversion_time": _GIVEN, "state": _GIVEN | {"is_state": is_in(_STATES)}},
+Rejections = Contract(
+    REJECTIONS,
+    {
+        "stage": _GIVEN | {"is_stage": is_in(get_args(Stage))},
+        "severity": _GIVEN | {"is_severity": is_in(get_args(Severity))},
+        "reason_code": _GIVEN | {"is_reason": is_in(REASONS)},
+        "fix": _GIVEN,
+    },
 )
-RejectionReport = Contract(REJECTION_REPORT, _REASON)
