@@ -18,6 +18,8 @@ BROKEN: list[tuple[dict[str, Any], list[str]]] = [
     ({"order_id": None}, ["missing_order_id"]),
     ({"order_id": " ", "conversion_id": "web-1"}, ["missing_order_id"]),
     ({"order_id": float("nan")}, ["missing_order_id"]),
+    ({"order_id": " Null "}, ["missing_order_id"]),
+    ({"order_id": "undefined", "conversion_id": "web-1"}, ["missing_order_id"]),
     ({"order_id": 1.5}, ["missing_order_id"]),
     ({"ordered_at": None}, ["invalid_time"]),
     ({"ordered_at": "soon"}, ["invalid_time"]),

@@ -38,3 +38,12 @@ def test_an_order_in_doubt_whose_time_cannot_be_read_any_more(
     (told,) = story(shop, "a")
     assert (told.state, told.result["conversion_time"]) == ("held", None)
     assert told.next_run == "nothing until somebody decides: see `xcapi held list`"
+
+
+def test_an_order_without_consent_is_not_lost_whatever_else_is_wrong_with_it(shop: SandboxedShop) -> None:
+    """Its story says what the counts say, with all reasons."""
+    shop.put("a", consent="denied", email=None)
+    assert shop.sync().counts.as_dict()["suppressed"] == 1
+    (told,) = story(shop, "a")
+    assert told.state == "suppressed"
+    assert {row["reason_code"] for row in told.reasons} == {"no_identifier", "consent_denied"}

@@ -88,7 +88,7 @@ def normalize(columns: Columns, rules: Rules) -> pa.Table:
     """The orders as a table of ORDERS: what can be sent of each, and what is wrong with the rest."""
     texts = columns.texts
     found = {
-        "order_id": normalize_text(texts["order_id"]),
+        "order_id": normalize_given_text(texts["order_id"]),
         "conversion_id": normalize_conversion_id(texts["conversion_id"]),
         "twclid": normalize_twclid(texts["twclid"], texts["landing_url"]),
         "email": normalize_email(texts["email"]),
@@ -96,7 +96,7 @@ def normalize(columns: Columns, rules: Rules) -> pa.Table:
         "hashed_email": normalize_hash(texts["hashed_email"]),
         "hashed_phone_number": normalize_hash(texts["hashed_phone_number"]),
         "ip_address": normalize_ip_address(texts["ip_address"]),
-        "user_agent": normalize_user_agent(texts["user_agent"]),
+        "user_agent": normalize_given_text(texts["user_agent"]),
         "value": normalize_value(columns.amounts["value"]),
         "quantity": normalize_quantity(columns.amounts["quantity"]),
         "description": normalize_description(texts["description"]),
@@ -116,6 +116,11 @@ def normalize(columns: Columns, rules: Rules) -> pa.Table:
 def normalize_text(texts: pa.Array, characters: int | None = None) -> Normalized:
     """Free text without white space at its ends. None that is very long, none with an e-mail address in it."""
     return _checked(strip(texts), characters)
+
+
+def normalize_given_text(texts: pa.Array) -> Normalized:
+    """Free text; what programs write where there is none is none."""
+    return _checked(_without_nothing(strip(texts)))
 
 
 def _checked(texts: pa.Array, characters: int | None = None) -> Normalized:
@@ -201,11 +206,6 @@ def _first_twclid(urls: pa.Array) -> pa.Array:
     others = extract(urls.filter(has_some).filter(is_other), _TWCLID, "twclid")
     ids = pc.replace_with_mask(ids, is_other, others)
     return pc.replace_with_mask(pa.nulls(len(urls), pa.string()), has_some, ids)
-
-
-def normalize_user_agent(texts: pa.Array) -> Normalized:
-    """Free text; what programs write where there is none is none."""
-    return _checked(_without_nothing(strip(texts)))
 
 
 def normalize_ip_address(texts: pa.Array) -> Normalized:

@@ -31,7 +31,7 @@ class Reason:
 
 _REJECTED = (
     ("missing_order_id",
-     "The order has no id, or one that cannot be read as text, is too long or contains an e-mail address.",
+     "The order has no id or a word for none, such as null, or one that is no text, too long or an e-mail address.",
      "Fill order_id in the query, with a number or a short text that identifies nobody; cast other types to text."),
     ("invalid_conversion_id",
      "conversion_id is no text, too long, a word for none such as null, or holds an e-mail address.",

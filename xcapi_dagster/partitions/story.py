@@ -19,7 +19,7 @@ _OF_RESULT = (
     "debug_id", "first_sent_at", "settled_at",
 )  # fmt: skip
 _OF_REASON = ("reason_code", "stage", "severity", "column", "detail", "fix", "isolated_by")
-_STATE_OF_SEVERITY = (("rejected", "invalid"), ("suppressed", "suppressed"), ("held", "held"))
+_STATE_OF_SEVERITY = (("suppressed", "suppressed"), ("rejected", "invalid"), ("held", "held"))
 
 _NEXT = {
     Standing.NEW: "it is sent, if the warehouse still gives it as it is",

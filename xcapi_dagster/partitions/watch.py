@@ -38,7 +38,7 @@ class Watched:
 
     @property
     def difference(self) -> int:
-        """How many orders more there are than when it was synced: those that came late."""
+        """How many orders more there are than when it was synced, those that came late; below 0, how many fewer."""
         return self.in_warehouse - (self.read or 0)
 
     @property
