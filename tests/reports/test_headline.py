@@ -55,7 +55,7 @@ def test_what_is_too_late_has_a_place_of_its_own() -> None:
         "Waiting": 0,
         "Too late": 6,
         "Withheld": 0,
-        "With less": 0,
+        "Field left out": 0,
     }
     assert section_of("too_late_to_deduplicate") == "late"
     assert section_of("changed_after_acceptance") == "changed"
@@ -67,7 +67,7 @@ def test_what_is_too_late_has_a_place_of_its_own() -> None:
 def test_nothing_is_called_sent_that_may_not_be() -> None:
     """Orders without a field count whatever became of them, here too late and waiting: the words say no more."""
     unsent = Summary(partition="2026-11-20", states={"too_late": worth(3), "pending": worth(2)}, degraded=worth(5))
-    assert {tile.name for tile in tiles(unsent, "fate") if tile.orders} == {"Waiting", "Too late", "With less"}
+    assert {tile.name for tile in tiles(unsent, "fate") if tile.orders} == {"Waiting", "Too late", "Field left out"}
     heading, meaning = SECTIONS[section_of("email_invalid")]
     assert "Sent" not in heading + meaning
     assert "whatever became of them" in meaning

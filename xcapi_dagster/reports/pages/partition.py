@@ -106,7 +106,7 @@ def tiles(summary: Summary, all_orders: str) -> list[Tile]:
         tile("Waiting", "waiting", summary.of(WAITING)),
         *(late if summary.of(LATE).orders else ()),
         tile("Withheld", "withheld", summary.of(WITHHELD)),
-        tile("With less", "degraded", summary.degraded),
+        tile("Field left out", "degraded", summary.degraded),
     ]
 
 

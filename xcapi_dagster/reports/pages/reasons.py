@@ -22,7 +22,7 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
         "Not sent, because nobody is known to have agreed to it, or somebody asked to be forgotten.",
     ),
     "degraded": (
-        "With less",
+        "Field left out",
         "Without the field at fault, if they are sent; counted whatever became of them, lost and late ones too.",
     ),
     "changed": ("Changed", "X has them as they were when it accepted them, and takes nothing back."),
