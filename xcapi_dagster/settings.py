@@ -22,7 +22,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from sqlalchemy.engine import make_url
 
 from xcapi_dagster import contract
 from xcapi_dagster.errors import ConfigurationError
@@ -262,6 +261,10 @@ def _sqlite_url(path: Path) -> str:
     Raises ConfigurationError for a name that no URL leads to, which only older versions of SQLAlchemy have.
     """
     plain = str(path)
+    if not {"%", "?"} & set(plain):
+        return f"sqlite:///{plain}"
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - commands that need no ledger start without it
+
     for written in (plain, plain.replace("%", "%25").replace("?", "%3F")):
         if make_url(f"sqlite:///{written}").database == plain:
             return f"sqlite:///{written}"

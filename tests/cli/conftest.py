@@ -1,7 +1,8 @@
 """An instance's environment, its ledger and results as runs left them, and `xcapi` in this process."""
 
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,11 @@ def instance(environ: dict[str, str]) -> Instance:
 
 
 @pytest.fixture
-def xcapi() -> Callable[..., Result]:
+def xcapi() -> Iterator[Callable[..., Result]]:
     """Run a command and return how it ended."""
-    return lambda *words: CliRunner().invoke(main, words, catch_exceptions=False)
+    yield lambda *words: CliRunner().invoke(main, words, catch_exceptions=False)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dagster_project"]:
+        del sys.modules[name]  # it was loaded with this test's environment
 
 
 @pytest.fixture
