@@ -52,10 +52,10 @@ def sent(ledger: Ledger, some: Chunk, state: RequestState, partition: str = DAY)
     return leave.request.id
 
 
-def refused(ledger: Ledger, some: Chunk, state: VerdictState, partition: str = DAY) -> int:
+def refused(ledger: Ledger, some: Chunk, state: VerdictState, *, code: str = "api_price_currency") -> int:
     """A request with these conversions that X refused, ruling ``state`` on each; returns its id."""
     known = ledger.memory.look_up(some.keys).heard
-    leave = ledger.claim(partition, some.keys, some.fingerprints, known, parent=None, share=1.0)
+    leave = ledger.claim(DAY, some.keys, some.fingerprints, known, parent=None, share=1.0)
     assert isinstance(leave, Claim)
     assert leave.request is not None
     request_id = leave.request.id
@@ -67,7 +67,7 @@ def refused(ledger: Ledger, some: Chunk, state: VerdictState, partition: str = D
                 fingerprint=int(fingerprint),
                 request_id=request_id,
                 since=request_id,
-                reason_code="api_price_currency",
+                reason_code=code,
                 detail=None,
                 isolated_by="value",
                 at=ledger.now(),
@@ -227,6 +227,25 @@ def test_what_x_refused_when_it_was_sent_again_is_in_doubt_no_more(look: Callabl
     hold_what_changed(later, DAY, [make(later, "a", version=2)], HOLD)
     assert held_now(later, HOLD) == [(1, "the order can no longer be sent, or is no longer in its partition")]
     assert stand(later, make(later, "a", version=2), HOLD) == [Standing.NEW]
+
+
+@pytest.mark.parametrize(
+    "code", ["api_event_id", "api_conversion_time", "api_conversion_id", "api_unrecognised", "api_group_held"]
+)
+def test_x_may_have_what_it_refused_for_another_reason_than_what_it_is(
+    code: str, look: Callable[[], Ledger], make: Make
+) -> None:
+    """The event tag may have gone meanwhile, the order grown too old, or X may say that it has it: a doubt."""
+    ledger = look()
+    sent(ledger, make(ledger, "a"), "unknown")
+    refused(ledger, make(ledger, "a"), "rejected", code=code)
+    later = look()
+    assert stand(later, make(later, "a")) == [Standing.REJECTED]
+    assert stand(later, make(later, "a", version=2)) == [Standing.HELD]
+    hold_what_changed(later, DAY, [make(later, "a", version=2)], RESEND)
+    assert held_now(later) == [(1, "the order has changed since it was sent")]
+    assert resolve(later, doubts(later, RESEND), "lost", by="ann", why="X has none") == 1
+    assert stand(later, make(later, "a", version=2)) == [Standing.NEW]
 
 
 def test_an_old_refusal_keeps_no_mended_order_from_being_sent(

@@ -385,6 +385,19 @@ def test_a_late_answer_that_is_not_certain_leaves_it_unknown(
     assert [state_of(each, "a") for each in (slow, other, later)] == ["unknown"] * 3
 
 
+def test_a_late_refusal_leaves_it_in_doubt_for_all(
+    ledger_url: str, open_ledger: OpenLedger, overtake: Overtake
+) -> None:
+    """Also the row that X named: it is looked up and listed as what it is in the ledger, unknown."""
+    slow, claimed, other = overtake("a", "b")
+    settle(slow, claimed, "refused", "a", "b", verdicts=[rejection(claimed.request.id, keys_of(slow, "a"), 0)])
+    other.refresh()
+    for each in (slow, other, open_ledger(ledger_url, "later")):
+        known = each.memory.look_up(keys_of(each, "a", "b"))
+        assert (known.requests.tolist(), known.verdicts) == ([claimed.request.id] * 2, {})
+        assert len(each.entries_of("unknown").keys) == 2
+
+
 @pytest.mark.parametrize("state", ["accepted", "held"])
 def test_a_late_answer_is_seen_by_the_claim_that_would_send_again(state: RequestState, overtake: Overtake) -> None:
     """Given up as unknown, looked up to be sent once more, answered before that is claimed: nothing is left to send."""

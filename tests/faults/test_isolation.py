@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.trial import Trial
 from xcapi_dagster.delivery.throttle import Limits
+from xcapi_dagster.partitions.repair import lost_for, reopen
 from xcapi_dagster.sandbox import Do, Fault, Match, Rules
 
 Try = Callable[..., Trial]
@@ -187,3 +188,31 @@ def test_what_was_in_doubt_before_x_refused_it_is_sent_once_it_is_mended(attempt
     trial.shop.put("order-1", value="2.00")
     trial.judge(trial.shop.sync(), {"accepted": 3})
     trial.settles()
+
+
+def test_what_may_have_arrived_before_x_refused_its_event_is_not_opened_again(attempt: Try) -> None:
+    """X had it, the answer was lost, and the event tag went: nobody but an operator may send it a second time."""
+    trial = attempt()
+    trial.shop.put_many(2)
+    trial.shop.put("order-9", event_id="osignup")
+    trial.sandbox.script(
+        [
+            Fault(Match(request=1), Do(drop="after")),
+            refusing(
+                "order-9",
+                "event_id (osignup) does not belong to provided account",
+                code="NOT_FOUND",
+                parameter="event_id",
+            ),
+        ]
+    )
+    trial.shop.sync()
+    assert (trial.arrived["order-9"], trial.shop.states) == (1, {"accepted": 2, "rejected": 1})
+    trial.sandbox.script([])
+    with trial.shop.ledger() as ledger:
+        lost = lost_for("api_event_id", [trial.shop.key], trial.shop.outputs)
+        assert [each.orders for each in lost] == [{"order-9"}]
+        assert reopen("api_event_id", lost, ledger, trial.shop.outputs, by="ann", why="the tag is back") == 0
+    trial.shop.put("order-9", event_id="osignup", value="9.99")
+    trial.shop.sync()
+    assert (trial.arrived["order-9"], trial.shop.states) == (1, {"accepted": 2, "held": 1})

@@ -29,9 +29,9 @@ LONG_AGO = -1  # a moment before all others
 class Known(NamedTuple):
     """Per conversion: the request with which X has it or may have it (0: none), its fingerprint then, and any verdict.
 
-    X has nothing of what it has rejected: the same order in a request before was refused as well. ``heard`` is the
-    latest request that says anything of it, by its own outcome or by a verdict: as long as that stays the same, nothing
-    has happened to the conversion. ``moment`` is when this was so, for `Memory.has_news`.
+    X has nothing of what it rejected for what the order is: the same order in a request before was refused as well.
+    ``heard`` is the latest request that says anything of it, by its own outcome or by a verdict: as long as that stays
+    the same, nothing has happened to the conversion. ``moment`` is when this was so, for `Memory.has_news`.
     """
 
     requests: NDArray[np.uint32]
@@ -218,17 +218,24 @@ class Memory:
             return self._index.of_requests(np.array(told, np.uint32))
 
     def _rule(self, keys: Keys, verdicts: Iterable[tuple[int, Verdict]]) -> None:
-        """Take in verdicts on the conversions at these positions of ``keys``; what is rejected is in doubt no more."""
+        """Take in verdicts on the conversions at these positions of ``keys``; some say that X has them from no request.
+
+        Not one of a request that was given up as unknown before it was refused: what others did since counts more.
+        """
         given = dict(verdicts)
         self._verdicts |= {keys[position].tobytes(): ruling for position, ruling in given.items()}
-        rejected = {position: ruling for position, ruling in given.items() if ruling.state == "rejected"}
-        if not rejected:
+        certain = {at: ruling for at, ruling in given.items() if ruling.was_always_so and self._was_refused(ruling)}
+        if not certain:
             return
-        requests = np.array([ruling.request_id for ruling in rejected.values()], np.uint32)
-        fingerprints = np.array([ruling.fingerprint for ruling in rejected.values()], np.uint64)
+        requests = np.array([ruling.request_id for ruling in certain.values()], np.uint32)
+        fingerprints = np.array([ruling.fingerprint for ruling in certain.values()], np.uint64)
         self._rejecting.update(requests.tolist())
         self._index_told()
-        self._tell(keys[list(rejected)], fingerprints, requests)
+        self._tell(keys[list(certain)], fingerprints, requests)
+
+    def _was_refused(self, ruling: Verdict) -> bool:
+        told = self.requests.get(ruling.request_id)
+        return told is not None and told.state == "refused"
 
     def _learn(self, rows: Sequence[Row[Any]]) -> None:
         for row in rows:

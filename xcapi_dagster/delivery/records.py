@@ -19,6 +19,9 @@ RequestState = Literal[
 ]  # fmt: skip
 # Refused by itself; refused by itself for a reason that may not be about it at all; refused with others.
 VerdictState = Literal["rejected", "suspected", "grouped"]
+# What X may refuse an order for today and not have refused it for before: its age and its event tag change by
+# themselves, that its conversion id is known says the opposite, and of other words nobody knows what they mean.
+_PASSING = ("api_conversion_time", "api_event_id", "api_conversion_id", "api_unrecognised", "api_group_held")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,11 @@ class Verdict:
     detail: str | None
     isolated_by: str | None
     at: float
+
+    @property
+    def was_always_so(self) -> bool:
+        """Whether X, which refuses a request whole, refused the same order in an earlier request as well."""
+        return self.state == "rejected" and self.reason_code not in _PASSING
 
 
 @dataclass(frozen=True, slots=True)

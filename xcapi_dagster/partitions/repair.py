@@ -56,8 +56,10 @@ def reopen(code: str, lost: Iterable[Lost], ledger: Ledger, outputs: Outputs, *,
 def _reopen(refused: pa.Table, ledger: Ledger, *, by: str, why: str) -> int:
     keys = ledger.keys(refused["event_id"].to_pylist(), refused["conversion_id"].to_pylist())
     known = ledger.memory.look_up(keys)
-    is_ruled = np.array([position in known.verdicts for position in range(len(keys))], np.bool_)
-    entries = Entries(keys, np.zeros(len(keys), np.uint64), known.heard).where(is_ruled)
+    is_rejected = np.zeros(len(keys), np.bool_)
+    is_rejected[[position for position, ruling in known.verdicts.items() if ruling.state == "rejected"]] = True
+    is_rejected &= ~ledger.memory.are(known.requests, "unknown", "held", "in_flight")
+    entries = Entries(keys, np.zeros(len(keys), np.uint64), known.heard).where(is_rejected)
     return ledger.overrule(entries, "lost", by=by, why=why)
 
 
