@@ -267,6 +267,33 @@ def test_none_left_ends_with_the_reset(sqlite_url: str, open_ledger: OpenLedger,
     assert isinstance(try_to_claim(ledger, 1), Claim)
 
 
+@pytest.mark.parametrize(
+    ("limits", "settlement"),
+    [
+        (Limits(events=60_000, requests=400), Settlement("not_processed", blocked_for=100.0)),
+        (Limits(events=60_000, requests=400), Settlement("not_processed", requests_left=0, resets_in=50.0)),
+        (Limits(events=1, requests=400), NOT_PROCESSED),
+        (Limits(events=60_000, requests=1), NOT_PROCESSED),
+    ],
+    ids=["blocked", "none left", "events", "requests"],
+)
+def test_a_clock_that_was_ahead_blocks_nobody_for_long(
+    limits: Limits, settlement: Settlement, sqlite_url: str, open_ledger: OpenLedger, clock: Clock
+) -> None:
+    """Set right, what was written by it is of a time to come: it is over at once, and a new block counts again."""
+    clock.now += 30 * 24 * 3600
+    ledger = open_ledger(sqlite_url, limits=limits)
+    settle(ledger, try_to_claim(ledger, 1), settlement)
+    assert isinstance(try_to_claim(ledger, 1), Wait)
+    clock.now -= 30 * 24 * 3600
+    ledger = open_ledger(sqlite_url, "later", limits=limits)
+    claim = try_to_claim(ledger, 1)
+    assert isinstance(claim, Claim)
+    settle(ledger, claim, Settlement("not_processed", blocked_for=100.0))
+    assert isinstance(leave := try_to_claim(ledger, 1), Wait)
+    assert leave.seconds >= 100.0
+
+
 def test_history_leaves_a_share_to_others(two: Two) -> None:
     """With a share of 0.8, leave is given up to 80 % of either limit; the rest is for runs without it."""
     history, today = two(Limits(events=1_000, requests=5))

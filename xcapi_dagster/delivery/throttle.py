@@ -29,6 +29,8 @@ from xcapi_dagster.delivery.statement import Statement
 from xcapi_dagster.delivery.tables import allowance, request, spending
 
 LONGEST_BLOCK_SECONDS = 1200.0  # X's windows last 900: a later reset is a mistake of somebody's clock or unit
+# A block that ends later, or what was spent later from now, was written by a clock that was ahead and is right again.
+_LATEST_END_SECONDS = LONGEST_BLOCK_SECONDS + 60.0
 # A slice counts until all of it is a window old, so this share of a limit is lost: 0.3 % and 1.7 %.
 _SLICES_PER_WINDOW = 300
 _SLICES_PER_REQUEST_WINDOW = 60
@@ -62,13 +64,15 @@ def reserve(connection: Connection, account: str, events: int, limits: Limits, n
     """
     width = limits.slice_seconds
     for_events, for_requests = (_first_slice(now, window, width) for window in (limits.window, limits.request_window))
-    usage = _Usage(*_USAGE.row(connection, account=account, in_window=for_events, in_request_window=for_requests))
+    last = math.floor((now + limits.window) / width)
+    slices = {"in_window": for_events, "in_request_window": for_requests, "until": last}
+    usage = _Usage(*_USAGE.row(connection, account=account, **slices))
     if (blocked := _blocked_for(usage, now)) > 0:
         return blocked
     room_for_events = limits.events - int(usage.events_in_flight) - events
     room_for_requests = limits.requests - int(usage.requests_in_flight) - 1
     if usage.events > room_for_events or usage.requests > room_for_requests:
-        spent = _spent(connection, account, min(for_events, for_requests), width)
+        spent = _spent(connection, account, min(for_events, for_requests), last, width)
         return max(
             _until_free([(end, used) for end, used, _ in spent], room_for_events, limits.window, now),
             _until_free([(end, used) for end, _, used in spent], room_for_requests, limits.request_window, now),
@@ -83,11 +87,11 @@ def _first_slice(now: float, window: float, width: float) -> int:
     return math.floor((now - window) / width)
 
 
-def _spent(connection: Connection, account: str, first: int, width: float) -> list[tuple[float, int, int]]:
-    """The ends of the slices from ``first`` on, with their events and requests."""
+def _spent(connection: Connection, account: str, first: int, last: int, width: float) -> list[tuple[float, int, int]]:
+    """The ends of the slices from ``first`` to ``last``, with their events and requests."""
     rows = connection.execute(
         select(spending.c.slice, spending.c.events, spending.c.requests)
-        .where(spending.c.account == account, spending.c.slice >= first)
+        .where(spending.c.account == account, spending.c.slice >= first, spending.c.slice <= last)
         .order_by(spending.c.slice)
     )
     return [(row.slice * width + width, row.events, row.requests) for row in rows]
@@ -119,8 +123,8 @@ def spend(connection: Connection, account: str, events: int, limits: Limits, now
 
 def block(connection: Connection, account: str, until: float) -> None:
     """Let nobody send for ``account`` before ``until``; a later end that somebody else was told stands."""
-    known = connection.execute(select(allowance.c.blocked_until).where(allowance.c.account == account)).scalar()
-    _remember(connection, account, blocked_until=max(until, known or 0.0))
+    known = connection.execute(select(allowance.c.blocked_until).where(allowance.c.account == account)).scalar() or 0.0
+    _remember(connection, account, blocked_until=known if until < known < until + _LATEST_END_SECONDS else until)
 
 
 def learn(connection: Connection, account: str, requests_left: int | None, resets_in: float | None, now: float) -> None:
@@ -135,10 +139,10 @@ def learn(connection: Connection, account: str, requests_left: int | None, reset
 
 
 def _blocked_for(known: "_Usage", now: float) -> float:
-    if known.blocked_until is None:
-        return _NO_WAIT
-    resets_at = known.resets_at if known.requests_left == 0 else None
-    return max(_NO_WAIT, max(known.blocked_until, resets_at or 0.0) - now)
+    left = [(known.blocked_until or now) - now]
+    if known.requests_left == 0:
+        left.append((known.resets_at or now) - now)
+    return max([_NO_WAIT, *(seconds for seconds in left if seconds < _LATEST_END_SECONDS)])
 
 
 def _remember(connection: Connection, account: str, **values: float | int) -> None:
@@ -177,6 +181,7 @@ def _usage() -> ClauseElement:
             func.coalesce(func.sum(case((in_request_window, spending.c.requests), else_=0)), 0).label("requests"),
         )
         .where(spending.c.account == bindparam("account"), in_window | in_request_window)
+        .where(spending.c.slice <= bindparam("until", type_=BigInteger))
         .subquery()
     )
     said = allowance.c.account == bindparam("account")
