@@ -8,6 +8,7 @@ import pytest
 
 from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.ledger import Ledger
+from xcapi_dagster.delivery.records import RequestState
 from xcapi_dagster.delivery.safeguards import (
     Destination,
     accept_destination,
@@ -30,12 +31,12 @@ def database(ledger_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def accept(ledger_url: str, open_ledger: Callable[..., Ledger]) -> Callable[[str], None]:
-    """Let one order be accepted in a scope."""
+def accept(ledger_url: str, open_ledger: Callable[..., Ledger]) -> Callable[..., None]:
+    """Let one order be accepted in a scope, or come to be in another state."""
 
-    def accepted(scope: str) -> None:
+    def accepted(scope: str, state: RequestState = "accepted") -> None:
         ledger = open_ledger(ledger_url, "run", scope=scope)
-        ledger.adopt("p", ledger.keys(["o87ne"], ["A-1"]), "accepted", by="x", why="y")
+        ledger.adopt("p", ledger.keys(["o87ne"], ["A-1"]), state, by="x", why="y")
 
     return accepted
 
@@ -57,7 +58,7 @@ def test_looking_does_not_remember(database: Database, ledger_url: str, query: Q
 
 @pytest.mark.parametrize("change", [{"scope": "ads-api.x.com|other"}, {"event_id": "o99zz"}])
 def test_another_pixel_or_event_is_refused_while_orders_were_accepted(
-    change: dict[str, str], database: Database, accept: Callable[[str], None], ledger_url: str, query: Query
+    change: dict[str, str], database: Database, accept: Callable[..., None], ledger_url: str, query: Query
 ) -> None:
     """All of history would go out again; agreeing is recorded, and holds until the next change."""
     admit(database, HERE, [])
@@ -75,20 +76,34 @@ def test_another_pixel_or_event_is_refused_while_orders_were_accepted(
         admit(database, HERE, [])
 
 
-def test_another_pixel_before_anything_was_accepted_is_no_matter(database: Database) -> None:
+@pytest.mark.parametrize("state", ["unknown", "held"])
+def test_another_event_is_refused_while_x_may_have_orders(
+    state: RequestState, database: Database, accept: Callable[..., None]
+) -> None:
+    """What is in doubt would be sent a second time, though the policy may be to hold it."""
+    admit(database, HERE, [])
+    accept(HERE.scope, state)
+    with pytest.raises(ConfigurationError, match="sent 1 orders to the pixel"):
+        admit(database, replace(HERE, event_id="o99zz"), [])
+
+
+def test_another_pixel_before_anything_was_accepted_is_no_matter(
+    database: Database, accept: Callable[..., None]
+) -> None:
     """A mistyped pixel that never took an order is corrected without ceremony."""
     admit(database, HERE, [])
+    accept(HERE.scope, "lost")
     admit(database, replace(HERE, scope="ads-api.x.com|corrected"), [])
 
 
-def test_trials_against_a_sandbox_do_not_count(database: Database, accept: Callable[[str], None]) -> None:
+def test_trials_against_a_sandbox_do_not_count(database: Database, accept: Callable[..., None]) -> None:
     """The sandbox is another host: going from it to X is no change of pixel."""
     admit(database, Destination("loopback", "purchases", "loopback|odemo1", "opurch1"), [])
     accept("loopback|odemo1")
     admit(database, HERE, [])
 
 
-def test_instances_are_apart(database: Database, accept: Callable[[str], None]) -> None:
+def test_instances_are_apart(database: Database, accept: Callable[..., None]) -> None:
     """Another instance with another pixel is no change of the first."""
     admit(database, HERE, [])
     accept(HERE.scope)

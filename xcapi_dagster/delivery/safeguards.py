@@ -13,6 +13,8 @@ from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.tables import instance, predecessor, request
 from xcapi_dagster.errors import ConfigurationError, LedgerError
 
+_AT_X = ("accepted", "in_flight", "unknown", "held")  # X has what these requests carried, or may have it
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
@@ -115,15 +117,15 @@ def _check_destination(connection: Connection, now: Destination) -> None:
     ).one_or_none()
     if before is None or (before.scope, before.event_id) == (now.scope, now.event_id):
         return
-    accepted = connection.execute(
+    sent = connection.execute(
         select(func.coalesce(func.sum(request.c.size), 0)).where(
-            request.c.scope == before.scope, request.c.state == "accepted", request.c.instance.in_(("", now.name))
+            request.c.scope == before.scope, request.c.state.in_(_AT_X), request.c.instance.in_(("", now.name))
         )
     ).scalar_one()
-    if accepted:
+    if sent:
         pixel = before.scope.removeprefix(f"{now.host}|")
         raise ConfigurationError(
-            f"{now.name} sent {accepted:,} orders to the pixel {pixel} with the default event {before.event_id}: "
+            f"{now.name} sent {sent:,} orders to the pixel {pixel} with the default event {before.event_id}: "
             "with another X_ADS_PIXEL_ID or X_ADS_EVENT_ID they would all be sent again. Set them back, or run "
             "`xcapi ledger accept-scope`"
         )
