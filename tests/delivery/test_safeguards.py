@@ -1,7 +1,11 @@
 """A ledger that knows less than its files, and an instance that sends elsewhere, are refused until somebody agrees."""
 
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,11 +133,73 @@ def test_an_agreement_holds_for_what_was_known_then(database: Database) -> None:
     lost, older = Stamp("f" * 32, 3), Stamp(database.id, database.stamp().revision + 5)
     accept_stamps(database, HERE, [lost, older], by="ann@shop", why="the disk broke")
     admit(database, HERE, [lost, older, database.stamp()])
-    assert database.stamp().revision == older.revision + 1
+    assert database.stamp().revision > older.revision
     with pytest.raises(LedgerError):
         admit(database, HERE, [Stamp(lost.ledger_id, 4)])
     accept_stamps(database, HERE, [Stamp(lost.ledger_id, 4)], by="ann@shop", why="the same again")
     admit(database, HERE, [Stamp(lost.ledger_id, 4)])
+
+
+def test_a_copy_never_comes_to_know_what_was_sent_after_it_was_made(
+    tmp_path: Path, open_ledger: Callable[..., Ledger]
+) -> None:
+    """However many changes others make with it, or an operator does, who does not ask it for leave."""
+
+    def run(*, changes: int) -> Stamp:
+        ledger = open_ledger(f"sqlite:///{path}")
+        for number in range(changes):
+            ledger.adopt("p", ledger.keys(["o87ne"], [f"A-{number}"]), "accepted", by="x", why="y")
+        return ledger.stamp()
+
+    def admitted(*stamps: Stamp) -> bool:
+        with closing(Database(f"sqlite:///{path}")) as database:
+            return not unknown_stamps(database, HERE, stamps)
+
+    path = tmp_path / "ledger" / "ledger.db"
+    before = run(changes=3)
+    copy = _copied(path)
+    during = [run(changes=each) for each in (1, 5, 2)]
+    assert admitted(before, *during)
+    _put_back(copy, path)
+    for _ in range(20):
+        assert admitted(before, run(changes=4))
+        assert not any(admitted(each) for each in during)
+
+
+def test_a_copy_that_was_made_while_a_run_sent_knows_what_it_has(
+    tmp_path: Path, open_ledger: Callable[..., Ledger]
+) -> None:
+    """Also of that very run: what it had claimed by then is known, and what came after is not."""
+    path = tmp_path / "ledger" / "ledger.db"
+    ledger, stamps = open_ledger(f"sqlite:///{path}"), []
+    for number in range(4):
+        ledger.adopt("p", ledger.keys(["o87ne"], [f"A-{number}"]), "accepted", by="x", why="y")
+        stamps.append(ledger.stamp())
+        if number == 1:
+            copy = _copied(path)
+    _put_back(copy, path)
+    with closing(Database(f"sqlite:///{path}")) as database:
+        assert unknown_stamps(database, HERE, stamps) == stamps[2:]
+    for _ in range(5):
+        again = open_ledger(f"sqlite:///{path}", "again")
+        again.adopt("p", again.keys(["o87ne"], ["A-9"]), "accepted", by="x", why="y")
+        with closing(Database(f"sqlite:///{path}")) as database:
+            assert unknown_stamps(database, HERE, [*stamps, again.stamp()]) == stamps[2:]
+
+
+def _copied(path: Path) -> Path:
+    """A copy of the SQLite ledger as it is now, as a backup makes it."""
+    copy = path.with_name("copy.db")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    return copy
+
+
+def _put_back(copy: Path, path: Path) -> None:
+    """The copy in place of the ledger; whoever has that open goes on with what nobody else sees."""
+    for each in path.parent.glob("ledger.db*"):
+        each.unlink()
+    shutil.copy(copy, path)
 
 
 def test_an_agreement_is_one_instance_s(database: Database) -> None:

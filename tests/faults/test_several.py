@@ -116,7 +116,7 @@ def standing_still(trial: Trial, processes: Processes) -> Running:
     running = processes.start(trial.shop, Strike("after_claim", 2, pause))
     running.paused()
     with trial.shop.database() as database, database.transaction():
-        running.send_signal(signal.SIGSTOP)
+        running.stand_still()
     assert isinstance(trial.shop.clock, SharedClock)
     trial.shop.clock.advance(360.0)
     running.go_on()

@@ -8,6 +8,7 @@ import os
 import random
 import resource
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -113,6 +114,12 @@ class Running:
         """Give that leave."""
         self.pipe.send("go on")
 
+    def stand_still(self) -> None:
+        """Stop it, as by Ctrl-Z; it has stopped when this returns."""
+        self.send_signal(signal.SIGSTOP)
+        while not _has_stopped(self.pid):
+            time.sleep(0.01)
+
     def send_signal(self, number: int) -> None:
         """As `kill` does."""
         os.kill(self.pid, number)
@@ -130,6 +137,13 @@ class Running:
     def _join(self) -> None:
         self.process.join(_PATIENCE_SECONDS)
         assert self.process.exitcode is not None, "the process does not end"
+
+
+def _has_stopped(pid: int) -> bool:
+    if (told := Path(f"/proc/{pid}/stat")).exists():
+        return told.read_text().rpartition(")")[2].split()[0] == "T"
+    command = ["ps", "-o", "state=", "-p", str(pid)]  # of macOS
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("T")
 
 
 @dataclass(frozen=True)

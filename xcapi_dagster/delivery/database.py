@@ -1,5 +1,6 @@
 """The ledger's database: one writer at a time, one clock, one version of the tables."""
 
+import secrets
 import sqlite3
 import threading
 import time
@@ -11,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Text, cast, func, inspect, select, text, update
+from sqlalchemy import BigInteger, Connection, Text, cast, func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from xcapi_dagster.delivery import engines, migrations, sqlite_file
 from xcapi_dagster.delivery.engines import engine_for, failed, file_of
 from xcapi_dagster.delivery.statement import Statement
-from xcapi_dagster.delivery.tables import SCHEMA_VERSION, meta
+from xcapi_dagster.delivery.tables import SCHEMA_VERSION, gap, meta
 from xcapi_dagster.errors import LedgerError, XConversionsError
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ _COUNT_REVISION = Statement(
 _LOCK = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
 _DATABASE_TIME = text("SELECT extract(epoch FROM clock_timestamp())")
 _RETRY_SECONDS = 0.2
+_LONGEST_LEAP = 1 << 31  # of revisions, of which 64 bits have room for four milliard such leaps
 
 
 def uptime() -> float:
@@ -196,10 +198,17 @@ class Database:
             )
         return self._read
 
-    def raise_revision(self, connection: Connection, revision: int) -> None:
-        """Let the number of the latest change be at least ``revision``."""
-        if revision > self.revision(connection):
-            connection.execute(update(meta).where(meta.c.name == "revision").values(value=str(revision)))
+    def leap(self, connection: Connection, beyond: int = 0) -> None:
+        """Go on with numbers of changes that nobody can foretell, ``beyond`` that one at least.
+
+        So a copy that is put back never comes to the numbers that were given after it was made: it is known ever after
+        that it lacks those changes, however many others it makes.
+        """
+        after = self.revision(connection)
+        until = max(after, beyond) + 1 + secrets.randbelow(_LONGEST_LEAP)
+        connection.execute(insert(gap).values(after=after, until=until))
+        connection.execute(update(meta).where(meta.c.name == "revision").values(value=str(until)))
+        self._read = until
 
     def stamp(self, connection: Connection | None = None) -> Stamp:
         """Which ledger this is, and its latest change."""

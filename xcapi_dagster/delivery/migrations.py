@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 
 from xcapi_dagster.delivery.records import checksum_of
 from xcapi_dagster.delivery.sqlite_file import RESTORE
-from xcapi_dagster.delivery.tables import SCHEMA_VERSION, instance, meta, metadata, predecessor, request
+from xcapi_dagster.delivery.tables import SCHEMA_VERSION, gap, instance, meta, metadata, predecessor, request
 from xcapi_dagster.errors import LedgerError
 
 
@@ -114,7 +114,11 @@ _PLACES_OF_4: Mapping[str, Sequence[str]] = {
 
 
 def _to_5(connection: Connection) -> None:
-    """Hosts with long names have room; SQLite holds no text to a length."""
+    """A copy never comes to the revisions of what it is a copy of. Hosts with long names have room.
+
+    SQLite holds no text to a length.
+    """
+    metadata.create_all(connection, [gap])
     if connection.dialect.name == "sqlite":
         return
     for column, tables in _PLACES_OF_4.items():

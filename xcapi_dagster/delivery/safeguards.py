@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, insert, select
 
 from xcapi_dagster.delivery.database import Database, Stamp
-from xcapi_dagster.delivery.tables import instance, predecessor, request
+from xcapi_dagster.delivery.tables import gap, instance, predecessor, request
 from xcapi_dagster.errors import ConfigurationError, LedgerError
 
 _AT_X = ("accepted", "in_flight", "unknown", "held")  # X has what these requests carried, or may have it
@@ -62,7 +62,7 @@ def accept_stamps(database: Database, destination: Destination, stamps: Iterable
         for stamp in sorted(set(stamps) - set(_accepted(connection, destination))):
             is_own = stamp.ledger_id == own.ledger_id
             if is_own:
-                database.raise_revision(connection, stamp.revision + 1)  # stamps from here on are no lost one's
+                database.leap(connection, beyond=stamp.revision)  # stamps from here on are no lost one's
             row = {"ledger_id": stamp.ledger_id, "revision": stamp.revision, "known": own.revision if is_own else -1}
             word = {"accepted_by": by, "accepted_why": why, "at": now}
             connection.execute(insert(predecessor).values(of_instance | row | word))
@@ -98,10 +98,17 @@ def _unknown(connection: Connection, own: Stamp, destination: Destination, stamp
     def is_known(stamp: Stamp) -> bool:
         if any(stamp.ledger_id == each.ledger_id and stamp.revision <= each.revision for each in accepted):
             return True
+        is_own, is_past = stamp.ledger_id == own.ledger_id, stamp.revision <= own.revision
         is_remembered = not any(known < stamp.revision <= until for known, until in lost)
-        return stamp.ledger_id == own.ledger_id and stamp.revision <= own.revision and is_remembered
+        return is_own and is_past and is_remembered and not _is_skipped(connection, stamp.revision)
 
     return [stamp for stamp in stamps if not is_known(stamp)]
+
+
+def _is_skipped(connection: Connection, revision: int) -> bool:
+    """Whether no change of this ledger has this number: it is of the one that it is a copy of, from a later time."""
+    skipping = select(func.count()).select_from(gap).where(gap.c.after < revision, gap.c.until > revision)
+    return int(connection.execute(skipping).scalar_one()) > 0
 
 
 def _accepted(connection: Connection, destination: Destination) -> list[Stamp]:

@@ -33,6 +33,14 @@ meta = Table(
 )
 
 # Who may hold requests in flight: one row per run, alive while its lease lasts.
+# The numbers between two revisions that are no change of this ledger's, both exclusive.
+gap = Table(
+    "gap",
+    metadata,
+    Column("after", BigInteger, primary_key=True, autoincrement=False),
+    Column("until", BigInteger, nullable=False),
+)
+
 owner = Table(
     "owner",
     metadata,
