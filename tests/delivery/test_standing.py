@@ -1,6 +1,7 @@
 """Where a conversion stands, from the smallest history that puts it there, and what the files say of that."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,11 @@ class History:
         if state != "in_flight":
             self.memory.settle(request, keys, np.full(len(keys), fingerprint, np.uint64), [])
         return request.id
+
+    def settle(self, request_id: int, state: RequestState) -> None:
+        """The answer to a request that had been given up came after all."""
+        told = replace(self.memory.requests[request_id], state=state)
+        self.memory.settle(told, KEY_OF_A, np.array([SENT], np.uint64), [])
 
     def ruled(self, state: VerdictState, *, fingerprint: int = SENT, since: int = 0) -> int:
         """One more request, which was refused because of the conversion, or of a group with it."""
@@ -251,6 +257,15 @@ def test_refused_after_a_doubt_is_rejected(history: History) -> None:
     history.ruled("rejected")
     for policy in (RESEND, HOLD):
         assert history.standing(policy) == Standing.REJECTED
+
+
+def test_accepted_after_all_is_accepted(history: History) -> None:
+    """Given up, sent once more and rejected; then it is heard that X has accepted the first."""
+    first = history.request("unknown")
+    history.ruled("rejected")
+    history.settle(first, "accepted")
+    assert history.standing() == Standing.ACCEPTED
+    assert history.outcome().request_id[0].as_py() == first
 
 
 def test_a_request_after_a_verdict_counts_more(history: History) -> None:

@@ -68,8 +68,9 @@ def accept_scope(instance: ChosenInstance, why: str) -> None:
 def accept_restored(instance: ChosenInstance, why: str) -> None:
     """Agree that this ledger takes the place of one that was lost or is newer.
 
-    It learns from the instance's files what was accepted. What was sent after the last file was written, it cannot
-    know: such orders would go out again, with the same conversion ids.
+    It learns from the instance's files what was accepted. What was sent after the last file was written, and what the
+    latest results do not list since the query gave fewer orders, it cannot know: such orders would go out again, with
+    the same conversion ids.
     """
     settings = instance.settings()
     destination = resources.destination_of(settings)
