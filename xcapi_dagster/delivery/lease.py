@@ -37,7 +37,6 @@ class Lease:
     def take(self, connection: Connection, now: float) -> None:
         """Become an owner, in the caller's transaction."""
         self._until, self._deadline = now + LEASE_SECONDS, self._steady() + LEASE_SECONDS
-        self._database.leap(connection)
         row = {"run_id": self._run_id, **this_process(), "lease_until": self._until}
         self.owner_id = connection.execute(insert(owner).values(row).returning(owner.c.id)).scalar_one()
 

@@ -68,6 +68,7 @@ class Ledger:
         self._lease = Lease(database, run_id, steady)
         self._heartbeat = Heartbeat(self._lease.prolong)
         self.memory = Memory(scope)
+        self._has_leapt = False
 
     def __enter__(self) -> Self:
         with self._database.transaction() as connection:
@@ -292,16 +293,23 @@ class Ledger:
 
     def _next_revision(self, connection: Connection) -> int:
         """The number of a change of this run's own, which it need not be told of."""
-        revision = self._database.next_revision(connection)
+        revision = self._changed(connection)
         if revision == self.memory.revision + 1:
             self.memory.revision = revision
         return revision
+
+    def _changed(self, connection: Connection) -> int:
+        """The number of a change; that of this run's first is one that nobody can foretell."""
+        if not self._has_leapt:
+            self._database.leap(connection)
+            self._has_leapt = True
+        return self._database.next_revision(connection)
 
     def _give_up_the_dead(self, connection: Connection, now: float) -> None:
         dead = in_flight_of_the_dead(connection, self._account, self._scope, now)
         if not dead:
             return
-        revision = self._database.next_revision(connection)
+        revision = self._changed(connection)
         journal.give_up(connection, [row.id for row in dead], revision=revision, now=now)
         for row in dead:
             throttle.spend(connection, row.account, row.size, self._limits, now)
