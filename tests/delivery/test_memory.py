@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.keys import KEY, Keys
 from xcapi_dagster.delivery.ledger import Claim, Ledger
-from xcapi_dagster.delivery.memory import LONG_AGO, Memory, News
+from xcapi_dagster.delivery.memory import LONG_AGO, Memory
+from xcapi_dagster.delivery.news import News
 from xcapi_dagster.delivery.records import Request, RequestState, Settlement
 from xcapi_dagster.delivery.throttle import Limits
 

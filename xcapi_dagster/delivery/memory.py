@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from xcapi_dagster.delivery.key_index import KeyIndex
 from xcapi_dagster.delivery.keys import KEY, Entries, Fingerprints, Keys
+from xcapi_dagster.delivery.news import News
 from xcapi_dagster.delivery.records import Request, RequestState, Verdict, request_of, verdict_of
 from xcapi_dagster.delivery.sorted_keys import SortedKeys
 from xcapi_dagster.delivery.tables import request, verdict
@@ -41,43 +42,6 @@ class Known(NamedTuple):
     moment: int
 
 
-class News:
-    """Of which keys something was heard, and at what moment: a Bloom filter that holds moments in place of bits.
-
-    A table of moments for each of three parts of a key: at 50,000 keys since a moment, one batch in twenty has a key
-    that is among them by chance alone. Of most keys, the first table knows that they are not.
-    """
-
-    _BITS = 20
-    _SHIFTS = (0, 20, 40)
-
-    def __init__(self) -> None:
-        self._heard_at = [np.zeros(1 << self._BITS, np.int32) for _ in self._SHIFTS]  # 0: never
-        self.moment = 1  # now
-
-    def next_moment(self) -> int:
-        """Let another moment begin: what is heard from now on, was not heard before it."""
-        self.moment += 1
-        return self.moment
-
-    def add(self, keys: Keys) -> int:
-        """Something was heard of these; returns the moment of it, at which to add them again would change nothing."""
-        high = keys["high"].astype(np.uint64)
-        for heard_at, shift in zip(self._heard_at, self._SHIFTS, strict=True):
-            heard_at[self._slots(high, shift)] = self.moment
-        return self.moment
-
-    def concern(self, keys: Keys, since: int) -> bool:
-        """Whether any of these may be among those that were added at the moment ``since`` or later."""
-        high = keys["high"].astype(np.uint64)
-        for heard_at, shift in zip(self._heard_at, self._SHIFTS, strict=True):
-            high = high[heard_at[self._slots(high, shift)] >= since]
-        return len(high) > 0
-
-    def _slots(self, high: NDArray[np.uint64], shift: int) -> NDArray[np.int64]:
-        return (high >> np.uint64(shift) & np.uint64((1 << self._BITS) - 1)).view(np.int64)
-
-
 class Memory:
     """The requests and verdicts of one scope; `look_up` is its purpose. Safe for threads."""
 
@@ -91,7 +55,6 @@ class Memory:
         self._in_flight: dict[int, Keys] = {}
         self._claimed_at: dict[int, int] = {}  # the moment at which each of this run's own was news
         self._verdicts: dict[bytes, Verdict] = {}
-        self._rejecting: set[int] = set()  # requests that answer for conversions by having them rejected
         self.revision = -1  # of the ledger, up to which this knows everything
         self.last_accepted = 0  # the latest of all requests that X accepted
         self.requests: dict[int, Request] = {}
@@ -185,8 +148,8 @@ class Memory:
             if self._in_flight:
                 flying = _sorted(self._in_flight).find(keys).requests
                 requests = np.where(flying > 0, flying, requests)
-            if self._rejecting:
-                requests[np.isin(requests, list(self._rejecting))] = 0
+            if self._verdicts:
+                requests[self.are(requests, "refused")] = 0
             verdicts = self._verdicts_on(keys, requests)
         heard = requests.copy()
         heard[list(verdicts)] = [ruling.request_id for ruling in verdicts.values()]
@@ -229,7 +192,6 @@ class Memory:
             return
         requests = np.array([ruling.request_id for ruling in certain.values()], np.uint32)
         fingerprints = np.array([ruling.fingerprint for ruling in certain.values()], np.uint64)
-        self._rejecting.update(requests.tolist())
         self._index_told()
         self._tell(keys[list(certain)], fingerprints, requests)
 

@@ -96,7 +96,7 @@ BUGS = (
     Bug(
         "what was heard in the moment of a look-up is no news",
         (3, 4),
-        "delivery/memory.py",
+        "delivery/news.py",
         ">= since]",
         "> since]",
         ("tests/delivery/test_memory.py::test_nothing_that_was_heard_is_no_news",),
