@@ -173,15 +173,13 @@ class Database:
         """
         if not self.is_shared:
             return self._clock()
-        if connection is None and self._said:
-            said, at = self._said
-            return said + uptime() - at
-        if connection is None:
+        if connection is not None:
+            self._said = float(connection.execute(_DATABASE_TIME).scalar_one()), uptime()
+        elif self._said is None:
             with self.transaction() as own:
                 return self.now(own)
-        now = float(connection.execute(_DATABASE_TIME).scalar_one())
-        self._said = now, uptime()
-        return now
+        said, at = self._said
+        return said + uptime() - at
 
     def next_revision(self, connection: Connection) -> int:
         """A number greater than that of every earlier change, for the rows that this transaction changes."""
