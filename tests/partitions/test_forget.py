@@ -14,6 +14,7 @@ from tests.shop import DAY
 from xcapi_dagster.delivery.doubt import doubts
 from xcapi_dagster.delivery.forgotten import leave_tombstone
 from xcapi_dagster.delivery.ledger import Ledger
+from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.partitions.forget import forget, traces_of
 from xcapi_dagster.partitions.upload import write_results
 from xcapi_dagster.reports.counts import Counts
@@ -196,5 +197,24 @@ def test_what_a_first_stage_has_just_written_is_erased(shop: SandboxedShop, monk
 
     monkeypatch.setattr(Ledger, "adopt", just_before)
     forget_in(shop, SECRET)
+    assert traces_of(SECRET, shop.outputs) == []
+    assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []
+
+
+def test_what_was_copied_aside_before_it_was_erased_is_not_kept(
+    shop: SandboxedShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy takes a while: it may be of the file as it was, and be there after the command has looked."""
+    shop.put_many(3)
+    shop.put(SECRET)
+    shop.sync()
+
+    def slow_copy(partition: str, outputs: Outputs) -> None:
+        content = outputs.path("conversions", partition).read_bytes()
+        forget_in(shop, SECRET)
+        outputs.path("superseded", partition).write_bytes(content)
+
+    monkeypatch.setattr("xcapi_dagster.partitions.prepare.set_aside", slow_copy)
+    shop.prepare()
     assert traces_of(SECRET, shop.outputs) == []
     assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []
