@@ -8,6 +8,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.siphash import mixed, siphash_2_4
 from xcapi_dagster.conversions.hashing import (
     NORMALIZER_VERSION,
     is_sha256,
@@ -107,16 +108,18 @@ SIPHASH_VECTORS = (
 
 def test_siphash_is_the_published_one() -> None:
     """Whatever version pandas has: with another hash, every order that X has accepted would seem to have changed."""
-    texts = np.array([bytes(range(length)) for length in range(len(SIPHASH_VECTORS))], object)
-    expected = [_mixed(int.from_bytes(bytes.fromhex(vector), "little")) for vector in SIPHASH_VECTORS]
-    assert siphash(texts, "".join(map(chr, range(16)))).tolist() == expected
+    texts = [bytes(range(length)) for length in range(len(SIPHASH_VECTORS))]
+    secret = bytes(range(16))
+    published = [int.from_bytes(bytes.fromhex(vector), "little") for vector in SIPHASH_VECTORS]
+    assert [siphash_2_4(secret, text) for text in texts] == published
+    assert siphash(np.array(texts, object), secret).tolist() == [mixed(number) for number in published]
 
 
-def _mixed(number: int) -> int:
-    """The last step of SplitMix64, with which pandas ends."""
-    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 % 2**64
-    number = (number ^ number >> 27) * 0x94D049BB133111EB % 2**64
-    return number ^ number >> 31
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=8), st.binary(min_size=16, max_size=16))
+def test_siphash_takes_any_secret(texts: list[bytes], secret: bytes) -> None:
+    """Also bytes that are no text."""
+    expected = [mixed(siphash_2_4(secret, text)) for text in texts]
+    assert siphash(np.array(texts, object), secret).tolist() == expected
 
 
 def test_texts_have_their_numbers() -> None:

@@ -46,18 +46,18 @@ def mode(path: Path) -> int:
 def test_a_new_ledger_has_this_schema_version_and_a_salt_of_its_own(
     ledger_url: str, query: Query, connect: Connect
 ) -> None:
-    """On first use the tables are made, at schema version 5, with 16 random bytes; later uses find them."""
+    """On first use the tables are made, at schema version 6, with 16 random bytes; later uses find them."""
     first, again = connect(ledger_url), connect(ledger_url)
     facts = dict(query(ledger_url, "SELECT name, value FROM meta"))
-    assert facts["schema_version"] == "5"
-    assert first.salt == again.salt == bytes.fromhex(facts["salt"])
-    assert len(first.salt) == 16
+    assert facts["schema_version"] == "6"
+    assert first.key_digest.salt == again.key_digest.salt == bytes.fromhex(facts["salt"])
+    assert len(first.key_digest.salt) == 16
 
 
 def test_two_ledgers_have_different_salts(tmp_path: Path, connect: Connect) -> None:
     """Keys of one ledger mean nothing in another."""
     databases = [connect(f"sqlite:///{tmp_path}/{name}.db") for name in "ab"]
-    assert len({database.salt for database in databases}) == 2
+    assert len({database.key_digest.salt for database in databases}) == 2
 
 
 def test_files_are_for_their_owner_alone(tmp_path: Path, connect: Connect) -> None:
@@ -89,7 +89,7 @@ def test_a_newer_schema_is_refused(ledger_url: str, query: Query, connect: Conne
     """What a newer version of this package wrote is neither read nor changed, and the message names both versions."""
     connect(ledger_url).close()
     query(ledger_url, "UPDATE meta SET value = '99' WHERE name = 'schema_version'")
-    with pytest.raises(LedgerError, match=r"version 99.*reads 5"):
+    with pytest.raises(LedgerError, match=r"version 99.*reads 6"):
         Database(ledger_url)
 
 
@@ -310,7 +310,8 @@ for _ in range(4):
     if os.fork() == 0:
         os.close(go)
         os.read(start, 1)
-        os.write(1, f"{Database(sys.argv[1]).salt.hex()}\\n".encode())  # at once, so that no other line gets into it
+        salt = Database(sys.argv[1]).key_digest.salt
+        os.write(1, f"{salt.hex()}\\n".encode())  # at once, so that no other line gets into it
         os._exit(0)
 os.close(go)
 for _ in range(4):

@@ -6,13 +6,15 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.siphash import mixed, siphash_2_4
 from xcapi_dagster.delivery import key_index
 from xcapi_dagster.delivery.key_index import KeyIndex
-from xcapi_dagster.delivery.keys import KEY, Entries, Keys, conversion_keys, zeros
+from xcapi_dagster.delivery.keys import KEY, KEY_DIGESTS, Entries, KeyDigest, Keys, conversion_keys, zeros
 from xcapi_dagster.delivery.sorted_keys import SortedKeys
 
 SALT = bytes(range(16))
@@ -151,22 +153,39 @@ def test_a_look_up_keeps_what_it_was_given() -> None:
     assert index.find(as_keys([(1, 1)])).requests.tolist() == [2]
 
 
-def test_keys_are_128_bit_digests_of_scope_event_and_conversion() -> None:
+@given(st.text(), st.text(), st.lists(st.text(), min_size=1, max_size=5))
+def test_keys_are_128_bit_digests_of_scope_event_and_conversion(scope: str, event: str, ids: list[str]) -> None:
+    """Half a key each is SipHash of event and conversion id, parted by NUL; its secrets are of salt and scope."""
+    secrets = blake2b(scope.encode(), digest_size=32, key=SALT).digest()
+    event = "o87ne" + event.replace("-", "")
+    texts = [f"{event}\0{conversion}".encode() for conversion in ids]
+    expected = [[mixed(siphash_2_4(secret, text)) for secret in (secrets[:16], secrets[16:])] for text in texts]
+    keys = conversion_keys(KeyDigest("siphash", SALT), scope, [event] * len(ids), ids)
+    assert np.array_equal(keys, as_keys([(high, low) for high, low in expected]))
+
+
+def test_keys_of_older_ledgers() -> None:
     """A key is the keyed BLAKE2b of scope, short event id and conversion id, parted by NUL."""
-    keys = conversion_keys(SALT, "ads-api.x.com|o8z6j", ["o87ne"], ["A-17"])
+    keys = conversion_keys(KeyDigest("blake2b", SALT), "ads-api.x.com|o8z6j", ["o87ne"], ["A-17"])
     assert keys.tobytes() == blake2b(b"ads-api.x.com|o8z6j\0o87ne\0A-17", digest_size=16, key=SALT).digest()
 
 
-def test_both_forms_of_an_event_id_give_one_key() -> None:
-    """`o87ne` and `tw-o8z6j-o87ne` are one event."""
-    short, long = conversion_keys(SALT, "scope", ["o87ne", "tw-o8z6j-o87ne"], ["A-17", "A-17"])
+@pytest.mark.parametrize("name", KEY_DIGESTS)
+def test_both_forms_of_an_event_id_give_one_key(name: str) -> None:
+    """`o87ne` and `tw-o8z6j-o87ne` are one event, in lists as in columns."""
+    digest = KeyDigest(name, SALT)
+    short, long = conversion_keys(digest, "scope", ["o87ne", "tw-o8z6j-o87ne"], ["A-17", "A-17"])
     assert short == long
+    column = pa.chunked_array([["o87ne"], ["tw-o8z6j-o87ne"]])
+    assert conversion_keys(digest, "scope", column, pa.array(["A-17", "A-17"])).tolist() == [short.tolist()] * 2
+    assert len(conversion_keys(digest, "scope", [], [])) == 0
 
 
-def test_every_part_counts() -> None:
+@pytest.mark.parametrize("name", KEY_DIGESTS)
+def test_every_part_counts(name: str) -> None:
     """Another salt, scope, event or conversion is another key."""
     keys = [
-        conversion_keys(salt, scope, [event], [conversion]).tobytes()
+        conversion_keys(KeyDigest(name, salt), scope, [event], [conversion]).tobytes()
         for salt in (SALT, bytes(16))
         for scope in ("host|a", "host|b")
         for event in ("e1", "e2")

@@ -4,12 +4,16 @@ import sqlite3
 import zlib
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.view import LedgerView
+from xcapi_dagster.errors import LedgerError
 
 Query = Callable[..., list[Any]]
 
@@ -49,11 +53,17 @@ def make_version_1(url: str, query: Query) -> None:
         query(url, statement.format(**words))
 
 
+def become_older(url: str, query: Query, version: int) -> None:
+    """Let a ledger say that it is of an older version, without what `meta` has since version 6."""
+    query(url, f"UPDATE meta SET value = '{version}' WHERE name = 'schema_version'")
+    query(url, "DELETE FROM meta WHERE name IN ('key_digest', 'key_probe')")
+
+
 def test_version_1_is_brought_up_to_date(ledger_url: str, query: Query) -> None:
     """Its salt, revision and requests stay, it gets an id, and opening it again changes nothing more."""
     make_version_1(ledger_url, query)
     first = Database(ledger_url)
-    assert first.salt.hex() == "00112233445566778899aabbccddeeff"
+    assert first.key_digest.salt.hex() == "00112233445566778899aabbccddeeff"
     assert first.stamp().revision == 7
     assert query(ledger_url, "SELECT id, instance, partition, state, decided_by FROM request") == [
         (1, "", "2026-09-21", "accepted", None)
@@ -90,9 +100,9 @@ def test_version_3_learns_whose_its_requests_are(ledger_url: str, query: Query) 
         """INSERT INTO instance (host, name, scope, event_id, at) VALUES ('h', 'purchases', 'h|p', 'e', 1),
         ('h', 'leads', 'h|shared', 'e', 1), ('h', 'sign_ups', 'h|shared', 'f', 1)""",
         "INSERT INTO owner (id, run_id, host, boot, pid, lease_until) VALUES (1, 'r', 'h', 'b', 1, 0)",
-        "UPDATE meta SET value = '3' WHERE name = 'schema_version'",
     ):
         query(ledger_url, statement)
+    become_older(ledger_url, query, 3)
     empty = "x''" if ledger_url.startswith("sqlite") else "''::bytea"
     for number, scope in enumerate(("h|p", "h|shared", "h|gone"), start=1):
         query(
@@ -124,7 +134,7 @@ def test_version_4_has_room_for_long_hosts_afterwards(ledger_url: str, query: Qu
             for table in tables:
                 query(ledger_url, f"ALTER TABLE {table} ALTER COLUMN {column} TYPE VARCHAR({length})")
     query(ledger_url, "INSERT INTO allowance (account, blocked_until) VALUES ('h|a', 5)")
-    query(ledger_url, "UPDATE meta SET value = '4' WHERE name = 'schema_version'")
+    become_older(ledger_url, query, 4)
     Database(ledger_url).close()
     host = "h" * 260
     query(ledger_url, f"UPDATE allowance SET account = '{host}|a' WHERE account = 'h|a'")
@@ -135,4 +145,38 @@ def test_version_4_has_room_for_long_hosts_afterwards(ledger_url: str, query: Qu
     query(ledger_url, f"INSERT INTO predecessor VALUES ('lost', '{host}', 'n', 7, 7, 'ann', 'the disk broke', 5)")
     assert query(ledger_url, "SELECT account, blocked_until FROM allowance") == [(f"{host}|a", 5)]
     Database(ledger_url).close()
-    assert dict(query(ledger_url, "SELECT name, value FROM meta"))["schema_version"] == "5"
+    assert dict(query(ledger_url, "SELECT name, value FROM meta"))["schema_version"] == "6"
+
+
+def test_version_5_knows_its_orders_afterwards(ledger_url: str, query: Query) -> None:
+    """It goes on with the keys that it has: what was accepted before is not sent again."""
+    first = Database(ledger_url)
+    salt = first.key_digest.salt
+    first.close()
+    become_older(ledger_url, query, 5)
+    key = blake2b(b"h|p\0o87ne\0A-17", digest_size=16, key=salt).digest()
+    blob = "x'{}'" if ledger_url.startswith("sqlite") else "'\\x{}'::bytea"
+    told = (blob.format(key.hex()), blob.format(bytes(8).hex()), 5, zlib.crc32(b"5.0" + key + bytes(8)))
+    query(ledger_url, "INSERT INTO owner (id, run_id, host, boot, pid, lease_until) VALUES (1, 'r', 'h', 'b', 1, 0)")
+    query(
+        ledger_url,
+        f"""INSERT INTO request (id, revision, account, scope, instance, partition, run_id, owner_id, state, size, keys,
+        fingerprints, first_sent_at, checksum, claimed_at)
+        VALUES (1, 7, 'a', 'h|p', 'n', 'd', 'r', 1, 'accepted', 1, {", ".join(map(str, told))}, 5)""",
+    )
+    for _ in range(2):
+        database = Database(ledger_url)
+        view = LedgerView.of(database, "h|p")
+        database.close()
+        assert view.memory.look_up(view.keys(["o87ne", "o87ne"], ["A-17", "A-18"])).requests.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("fact", "words"), [("key_probe", "this version of pandas digests in another way"), ("key_digest", "is damaged")]
+)
+def test_a_ledger_with_other_keys_is_refused(fact: str, words: str, ledger_url: str, query: Query) -> None:
+    """By them none of its orders would be known, and all would be sent again."""
+    Database(ledger_url).close()
+    query(ledger_url, f"UPDATE meta SET value = '00' WHERE name = '{fact}'")
+    with pytest.raises(LedgerError, match=words):
+        Database(ledger_url)

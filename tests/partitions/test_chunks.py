@@ -1,8 +1,7 @@
-"""Conversions as they are read for delivery, and their keys when they are read again."""
+"""Conversions as they are read for delivery."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,65 +16,23 @@ from upath import UPath
 from xcapi_dagster.conversions.payload import to_events
 from xcapi_dagster.conversions.schema import CONVERSIONS
 from xcapi_dagster.delivery.batch import Chunk
-from xcapi_dagster.delivery.keys import Keys, conversion_keys
+from xcapi_dagster.delivery.view import LedgerView
 from xcapi_dagster.parquet import ParquetFile
-from xcapi_dagster.partitions.chunks import KeptKeys, chunks, keys_of
+from xcapi_dagster.partitions.chunks import chunks, keys_of
 
-
-class Counting:
-    """Keys of a ledger that counts how many it made."""
-
-    made = 0
-
-    def keys(self, event_ids: Sequence[str], conversion_ids: Sequence[str]) -> Keys:
-        """The keys."""
-        self.made += len(event_ids)
-        return conversion_keys(bytes(16), "scope", event_ids, conversion_ids)
+VIEW = LedgerView("scope")
 
 
 def conversions(*ids: str, event: str = "o87ne") -> pa.Table:
     return pa.table({"value": range(len(ids)), "event_id": [event] * len(ids), "conversion_id": ids})
 
 
-def test_keys_are_made_once_for_two_passes() -> None:
-    """Each pass may read other columns; who takes keys leaves none behind."""
-    ledger = Counting()
-    kept, orders = KeptKeys(ledger), conversions("A-1", "A-2")
-    first = kept.keep(orders)
-    assert first.tolist() == ledger.keys(["o87ne"] * 2, ["A-1", "A-2"]).tolist()
-    ledger.made = 0
-    assert kept.keep(orders).tolist() == kept.take(orders.drop_columns("value")).tolist() == first.tolist()
-    assert ledger.made == 0
-    assert kept.take(orders).tolist() == first.tolist()
-    assert ledger.made == 2
-
-
-@pytest.mark.parametrize(
-    "others",
-    [
-        conversions("A-1", "B-2"),
-        conversions("A-2", "A-1"),
-        conversions("A-", "1A-2"),
-        conversions("A-1"),
-        conversions("A-1", "A-2", event="o87nf"),
-    ],
-)
-def test_other_conversions_have_other_keys(others: pa.Table) -> None:
-    """Whatever was kept before: their file may have taken the place of the one that was sent."""
-    ledger = Counting()
-    kept = KeptKeys(ledger)
-    kept.keep(conversions("A-1", "A-2"))
-    expected = ledger.keys(others["event_id"].to_pylist(), others["conversion_id"].to_pylist())
-    assert kept.take(others).tolist() == expected.tolist()
-
-
 def test_keys_of_several_events() -> None:
     """Each conversion has the key of its own event, in chunks or not, and no conversions have none."""
-    ledger = Counting()
     orders = pa.concat_tables([conversions("A-1", event=event) for event in ("o87ne", "tw-o8z6j-o87ne", "o87nf")] * 2)
-    expected = ledger.keys(["o87ne", "o87ne", "o87nf"] * 2, ["A-1"] * 6).tolist()
-    assert keys_of(ledger, orders).tolist() == keys_of(ledger, orders.combine_chunks()).tolist() == expected
-    assert len(keys_of(ledger, orders.slice(0, 0))) == 0
+    expected = VIEW.keys(["o87ne", "o87ne", "o87nf"] * 2, ["A-1"] * 6).tolist()
+    assert keys_of(VIEW, orders).tolist() == keys_of(VIEW, orders.combine_chunks()).tolist() == expected
+    assert len(keys_of(VIEW, orders.slice(0, 0))) == 0
 
 
 def test_a_chunk_is_let_go_of_before_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +51,7 @@ def test_a_chunk_is_let_go_of_before_the_next_is_read(tmp_path: Path, monkeypatc
         return conversions
 
     monkeypatch.setattr(ParquetFile, "read_row_group", watched)
-    rendered = chain.from_iterable(map(_events, chunks(UPath(tmp_path / "six"), partial(keys_of, Counting()))))
+    rendered = chain.from_iterable(map(_events, chunks(UPath(tmp_path / "six"), VIEW)))
     assert (len(list(rendered)), alive) == (6, [0, 0, 0])
 
 
@@ -112,7 +69,7 @@ def test_files_of_earlier_versions(tmp_path: Path) -> None:
     texts = []
     for name, table in (("earlier", now.drop_columns("event_source_url")), ("now", now)):
         pq.write_table(table, tmp_path / name)
-        (chunk,) = chunks(UPath(tmp_path / name), partial(keys_of, Counting()))
+        (chunk,) = chunks(UPath(tmp_path / name), VIEW)
         assert (chunk.fingerprints.tolist(), len(chunk.keys)) == ([5], 1)
         texts.append(chunk.render(np.array([0])).body(slice(None)))
     assert texts == [to_events(now).body(slice(None))] * 2

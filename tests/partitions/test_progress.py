@@ -1,12 +1,11 @@
 """Progress: told now and then, with figures that a calculation by hand gives."""
 
-from functools import partial
 from typing import Any
 
 from tests.clocks import FrozenClock
 from tests.partitions.conftest import SandboxedShop
 from xcapi_dagster.delivery.deliver import Delivery, Terms
-from xcapi_dagster.partitions.chunks import chunks, keys_of
+from xcapi_dagster.partitions.chunks import chunks
 from xcapi_dagster.partitions.progress import Progress
 
 
@@ -67,6 +66,6 @@ def counted(shop: SandboxedShop) -> list[int]:
     with shop.ledger() as ledger:
         terms = Terms(shop.policy, shop.event_id, senders=1)
         delivery = Delivery(ledger, shop.client(), terms, sleep=shop.clock.sleep)
-        made = chunks(shop.outputs.path("conversions", shop.key), partial(keys_of, ledger))
+        made = chunks(shop.outputs.path("conversions", shop.key), ledger)
         delivery.deliver(shop.key, made, numbers.append)
     return numbers

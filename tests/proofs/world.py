@@ -25,7 +25,7 @@ from xcapi_dagster.delivery.batch import Chunk
 from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.deliver import Delivery, Terms
 from xcapi_dagster.delivery.doubt import doubts, hold_what_changed, resolve
-from xcapi_dagster.delivery.keys import conversion_keys
+from xcapi_dagster.delivery.keys import KeyDigest, conversion_keys
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, standings
@@ -392,8 +392,10 @@ class World:
 
     def _keys(self, names: Sequence[str]) -> list[bytes]:
         with self.reading() as ledger:
-            (salt,) = ledger.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()
-        return [key.tobytes() for key in conversion_keys(bytes.fromhex(salt), SCOPE, [EVENT] * len(names), names)]
+            salt = bytes.fromhex(ledger.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()[0])
+        return [
+            key.tobytes() for key in conversion_keys(KeyDigest("siphash", salt), SCOPE, [EVENT] * len(names), names)
+        ]
 
     def _names(self, keys: bytes) -> list[str]:
         known = sorted(self.ever)

@@ -1,7 +1,7 @@
 """Digests of columns: SHA-256 of identifiers for X, SipHash for our own keys and fingerprints.
 
-The only loop over values in the transform, but for rare ones, is in here: no Arrow kernel hashes. SipHash-2-4 is for
-what nobody attacks, with keys that are no secret; pandas has it for whole columns, many times faster than `hashlib`.
+The only loop over values in the transform, but for rare ones, is in here: no Arrow kernel hashes. SipHash-2-4 is made
+for short texts and a secret; pandas has it for whole columns, many times faster than `hashlib` has anything.
 """
 
 from binascii import hexlify
@@ -28,7 +28,11 @@ NORMALIZER_VERSION = 3
 _VERSION_BITS = 8
 _DIGEST_DIGITS = 64
 _ROWS_AT_ONCE = 4096  # of a chunk, so that what is hashed is in the processor's cache and its memory is used again
-_SIPHASH_KEYS = ("xcapi.dagster/hi", "xcapi.dagster/lo")  # 16 bytes each
+
+Secrets = tuple[bytes, bytes]  # 16 bytes each, one for each half of a key
+
+# Where nothing that is digested is kept where others may read it, or what is kept is but a fingerprint.
+_NO_SECRETS: Secrets = (b"xcapi.dagster/hi", b"xcapi.dagster/lo")
 
 
 def to_sha256(texts: pa.Array) -> pa.Array:
@@ -73,13 +77,13 @@ def _are_hexadecimal(digits: npt.NDArray[np.uint8]) -> bool:
     return all(((part - ord("0") < 10) | (part - ord("a") < 6)).all() for part in parts)  # what is less wraps around
 
 
-def to_keys(event_ids: pa.Array, conversion_ids: pa.Array) -> Keys:
+def to_keys(event_ids: pa.Array, conversion_ids: pa.Array, secrets: Secrets = _NO_SECRETS) -> Keys:
     """One 128-bit key for each pair of event and conversion id, neither null; `tw-<pixel>-<event>` is `<event>`."""
     events = replace_where(pc.starts_with(event_ids, "tw-"), event_ids, _without_pixel)
     pairs = _to_bytes(pc.binary_join_element_wise(events, conversion_ids, "\0"))  # an event id has no NUL
     keys = np.empty(len(pairs), KEY)
-    for half, key in zip(KEY.names or (), _SIPHASH_KEYS, strict=True):
-        keys[half] = siphash(pairs, key)
+    for half, secret in zip(KEY.names or (), secrets, strict=True):
+        keys[half] = siphash(pairs, secret)
     return keys
 
 
@@ -100,7 +104,7 @@ def to_fingerprints(numbers: Sequence[pa.Array], texts: Sequence[pa.Array]) -> p
 
 def to_numbers(texts: pa.Array) -> npt.NDArray[np.uint64]:
     """A 64-bit digest of each text, none of which is null."""
-    return siphash(_to_bytes(texts), _SIPHASH_KEYS[0])
+    return siphash(_to_bytes(texts), _NO_SECRETS[0])
 
 
 def _heads(numbers: Sequence[pa.Array], texts: Sequence[pa.Array]) -> pa.Array:
@@ -134,9 +138,10 @@ def _without_pixel(event_ids: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(event_ids, "^tw-[0-9a-z]+-", "")
 
 
-def siphash(values: npt.NDArray[np.object_], key: str) -> npt.NDArray[np.uint64]:
-    """SipHash-2-4 of each value, its bits then mixed once more, reversibly."""
-    digests: npt.NDArray[np.uint64] = hash_array(values, hash_key=key, categorize=False)
+def siphash(values: npt.NDArray[np.object_], secret: bytes) -> npt.NDArray[np.uint64]:
+    """SipHash-2-4 of each value, which is bytes, its bits then mixed once more, reversibly."""
+    as_text = {"hash_key": secret.decode("latin-1"), "encoding": "latin-1"}  # each byte a character, and back
+    digests: npt.NDArray[np.uint64] = hash_array(values, categorize=False, **as_text)
     return digests
 
 

@@ -80,7 +80,7 @@ class Database:
         except BaseException:
             self.close()
             raise
-        self.id, self.salt = facts["id"], bytes.fromhex(facts["salt"])
+        self.id, self.key_digest = facts["id"], migrations.key_digest_of(facts)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

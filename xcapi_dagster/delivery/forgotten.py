@@ -39,7 +39,7 @@ class Forgotten:
         tombstones = select(request.c["keys"]).where(request.c.state == "forgotten", request.c.scope == scope)
         with database.transaction() as connection:
             keys = b"".join(connection.execute(tombstones).scalars())
-        return cls(LedgerView(scope, database.salt), np.frombuffer(keys, KEY))
+        return cls(LedgerView(scope, database.key_digest), np.frombuffer(keys, KEY))
 
     @classmethod
     def known_to(cls, ledger: Ledger | LedgerView) -> Self:

@@ -4,7 +4,7 @@ A request is claimed in one durable transaction, with its conversions' keys, the
 its share of the limit, before it is sent; a second transaction settles it. Any other order loses rows or doubles them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from xcapi_dagster.contract import MAX_CONVERSIONS_PER_REQUEST
 from xcapi_dagster.delivery import journal, throttle
 from xcapi_dagster.delivery.database import Database, Stamp, uptime
-from xcapi_dagster.delivery.keys import Entries, Fingerprints, Keys, conversion_keys
+from xcapi_dagster.delivery.keys import Entries, Fingerprints, Keys, Texts, conversion_keys
 from xcapi_dagster.delivery.lease import Heartbeat, Lease, in_flight_of_the_dead
 from xcapi_dagster.delivery.memory import LONG_AGO, Memory
 from xcapi_dagster.delivery.records import Request, RequestState, Settlement, checksum_of
@@ -103,9 +103,9 @@ class Ledger:
         """The same as far as this run knows, also when the database does not answer any more."""
         return self._database.latest_stamp()
 
-    def keys(self, event_ids: Sequence[str], conversion_ids: Sequence[str]) -> Keys:
+    def keys(self, event_ids: Texts, conversion_ids: Texts) -> Keys:
         """The keys of these conversions in this ledger."""
-        return conversion_keys(self._database.salt, self._scope, event_ids, conversion_ids)
+        return conversion_keys(self._database.key_digest, self._scope, event_ids, conversion_ids)
 
     def refresh(self) -> float:
         """Learn what other runs did; returns the ledger's time."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 
+from xcapi_dagster.delivery.keys import KEY_DIGESTS, KeyDigest, conversion_keys
 from xcapi_dagster.delivery.records import checksum_of
 from xcapi_dagster.delivery.sqlite_file import RESTORE
 from xcapi_dagster.delivery.tables import SCHEMA_VERSION, gap, instance, meta, metadata, predecessor, request
@@ -20,8 +21,9 @@ def create(connection: Connection) -> None:
         "id": secrets.token_hex(16),
         "salt": secrets.token_hex(16),
         "revision": "0",
+        "key_digest": "siphash",
     }
-    facts["checksum"] = _checksum_of(facts)
+    facts |= {"checksum": _checksum_of(facts), "key_probe": _key_probe_of(facts)}
     connection.execute(insert(meta), [{"name": name, "value": value} for name, value in facts.items()])
 
 
@@ -51,9 +53,24 @@ def facts_of(connection: Connection) -> dict[str, str]:
 
 
 def check_facts(facts: Mapping[str, str]) -> None:
-    """Raises LedgerError when the id or the salt is not as it was written: with another, nothing would be known."""
-    if facts.get("checksum") != _checksum_of(facts):
+    """Raises LedgerError when the id, the salt or the digest is not as it was written: nothing would be known."""
+    if facts.get("checksum") != _checksum_of(facts) or facts.get("key_digest") not in KEY_DIGESTS:
         raise LedgerError(f"the ledger is damaged (its id or its salt is not as it was written): {RESTORE}")
+    if facts.get("key_probe") != _key_probe_of(facts):
+        raise LedgerError(
+            "this version of pandas digests in another way than the one with which the ledger was begun, so that every "
+            "order would seem new: install an older one"
+        )
+
+
+def key_digest_of(facts: Mapping[str, str]) -> KeyDigest:
+    """How the ledger with these rows in `meta` makes keys."""
+    return KeyDigest(facts["key_digest"], bytes.fromhex(facts["salt"]))
+
+
+def _key_probe_of(facts: Mapping[str, str]) -> str:
+    """The key that no conversion has."""
+    return conversion_keys(key_digest_of(facts), "", [""], [""]).tobytes().hex()
 
 
 def _checksum_of(facts: Mapping[str, str]) -> str:
@@ -126,4 +143,11 @@ def _to_5(connection: Connection) -> None:
             connection.execute(text(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE VARCHAR(512)"))
 
 
-_STEPS: Mapping[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}
+def _to_6(connection: Connection) -> None:
+    """Keys are made in more than one way."""
+    facts = facts_of(connection) | {"key_digest": "blake2b"}
+    added = {"key_digest": facts["key_digest"], "key_probe": _key_probe_of(facts)}
+    connection.execute(insert(meta), [{"name": name, "value": value} for name, value in added.items()])
+
+
+_STEPS: Mapping[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6}

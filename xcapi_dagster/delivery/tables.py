@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 metadata = MetaData()
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in INTEGER keys alone
@@ -32,7 +32,6 @@ meta = Table(
     Column("value", Text, nullable=False),
 )
 
-# Who may hold requests in flight: one row per run, alive while its lease lasts.
 # The numbers between two revisions that are no change of this ledger's, both exclusive.
 gap = Table(
     "gap",
@@ -41,6 +40,7 @@ gap = Table(
     Column("until", BigInteger, nullable=False),
 )
 
+# Who may hold requests in flight: one row per run, alive while its lease lasts.
 owner = Table(
     "owner",
     metadata,

@@ -21,7 +21,7 @@ from xcapi_dagster.delivery.outcomes import Column, Outcomes
 from xcapi_dagster.delivery.standing import Standing, Standings, differs
 from xcapi_dagster.outputs import FileKind, Outputs
 from xcapi_dagster.parquet import parquet_file
-from xcapi_dagster.partitions.chunks import KeepsKeys, keys_of, row_groups
+from xcapi_dagster.partitions.chunks import MakesKeys, keys_of, row_groups
 from xcapi_dagster.writing import written
 
 _NOT_COMPARED = ("row", "order_id", "event_id", "conversion_id", "fingerprint")
@@ -116,7 +116,7 @@ class Changes:
 class _Superseded:
     """Conversions that lie aside, found by their keys; in some 36 bytes of memory each."""
 
-    def __init__(self, path: UPath, ledger: KeepsKeys) -> None:
+    def __init__(self, path: UPath, ledger: MakesKeys) -> None:
         self._path = path
         self._index = KeyIndex()
         self._ends = [0]

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.delivery.view import LedgerView
 from xcapi_dagster.outputs import ABANDONED_AFTER, Outputs
 from xcapi_dagster.partitions import Partition
-from xcapi_dagster.partitions.chunks import chunks, keys_of, row_groups
+from xcapi_dagster.partitions.chunks import chunks, row_groups
 from xcapi_dagster.partitions.prepare import prepare_partition
 from xcapi_dagster.partitions.upload import sent_before
 from xcapi_dagster.reports.summary import order_states
@@ -103,7 +102,7 @@ def forecast(partition: Partition, warehouse: Warehouse, rules: Rules, terms: Te
         outputs = Outputs(UPath(folder), "forecast", setting="TMPDIR")
         prepared = prepare_partition(partition, warehouse, rules, outputs, lambda: Forgotten.known_to(terms.ledger))
         tally = _Tally(terms)
-        for chunk in chunks(outputs.path("conversions", partition.key), partial(keys_of, terms.ledger)):
+        for chunk in chunks(outputs.path("conversions", partition.key), terms.ledger):
             tally.add(chunk)
         for rejections in row_groups(outputs.path("invalid", partition.key)):
             tally.add_unsent(rejections)

@@ -50,7 +50,7 @@ def _adopt(
     by: str,
     why: str,
 ) -> int:
-    keys: Keys = ledger.keys(told["event_id"].to_pylist(), told["conversion_id"].to_pylist())
+    keys: Keys = ledger.keys(told["event_id"], told["conversion_id"])
     is_news = ~ledger.memory.are(ledger.memory.look_up(keys).requests, *known)
     ledger.adopt(partition, keys[is_news], state, by=by, why=why)
     return int(is_news.sum())

@@ -54,7 +54,7 @@ def reopen(code: str, lost: Iterable[Lost], ledger: Ledger, outputs: Outputs, *,
 
 
 def _reopen(refused: pa.Table, ledger: Ledger, *, by: str, why: str) -> int:
-    keys = ledger.keys(refused["event_id"].to_pylist(), refused["conversion_id"].to_pylist())
+    keys = ledger.keys(refused["event_id"], refused["conversion_id"])
     known = ledger.memory.look_up(keys)
     is_rejected = np.zeros(len(keys), np.bool_)
     is_rejected[[position for position, ruling in known.verdicts.items() if ruling.state == "rejected"]] = True

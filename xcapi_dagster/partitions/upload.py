@@ -29,7 +29,7 @@ from xcapi_dagster.errors import LedgerError, XConversionsError
 from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.parquet import parquet_file, parquet_writer
 from xcapi_dagster.partitions.changes import Changes, drop_aside
-from xcapi_dagster.partitions.chunks import KeptKeys, chunks, keys_of, row_groups, versions
+from xcapi_dagster.partitions.chunks import chunks, keys_of, row_groups, versions
 from xcapi_dagster.partitions.prepare import Prepared, missing_file
 from xcapi_dagster.partitions.progress import Progress
 from xcapi_dagster.partitions.stamp import write_stamp
@@ -73,35 +73,24 @@ def upload_partition(
             f"{missing} is missing, as it is once XCAPI_KEEP_CONVERSIONS_DAYS are over: materialize "
             f"{outputs.name}/conversions of {key} first"
         )
-    path, keys = outputs.path("conversions", key), KeptKeys(ledger)
+    path = outputs.path("conversions", key)
     try:
         if not delivery.halted:
-            hold_what_changed(ledger, key, chunks(path, keys.keep), policy)
+            hold_what_changed(ledger, key, chunks(path, ledger), policy)
             progress = Progress(key, Prepared.of_file(outputs, key).ready, tell)
-            delivery.deliver(key, chunks(path, keys.keep), progress.add)
+            delivery.deliver(key, chunks(path, ledger), progress.add)
     except BaseException as error:
         if isinstance(error, LedgerError):
             with suppress(XConversionsError):  # the first error says more
                 write_stamp(outputs, ledger.latest_stamp())  # a ledger that has forgotten some of it is found out
         elif not isinstance(error, Exception):  # a signal: what was in flight is settled
-            write_results(key, ledger, policy, outputs, keys=keys)
+            write_results(key, ledger, policy, outputs)
         raise
-    return write_results(key, ledger, policy, outputs, keys=keys, halted=delivery.halted)
+    return write_results(key, ledger, policy, outputs, halted=delivery.halted)
 
 
-def write_results(
-    key: str,
-    ledger: Ledger,
-    policy: Policy,
-    outputs: Outputs,
-    *,
-    keys: KeptKeys | None = None,
-    halted: str | None = None,
-) -> Uploaded:
-    """Write what became of the partition's orders, as the ledger knows it now; sends nothing.
-
-    Of ``keys`` it takes those that are known already.
-    """
+def write_results(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, *, halted: str | None = None) -> Uploaded:
+    """Write what became of the partition's orders, as the ledger knows it now; sends nothing."""
     prepared = Prepared.of_file(outputs, key)
     now = ledger.refresh()
     requests = ledger.requests_of(key)
@@ -115,7 +104,7 @@ def write_results(
             parquet_writer(results_path, UPLOAD_RESULTS) as results_file,
             parquet_writer(report_path, REJECTION_REPORT) as report_file,
         ):
-            for part in _parts(key, ledger, policy, outputs, now, keys or KeptKeys(ledger)):
+            for part in _parts(key, ledger, policy, outputs, now):
                 results_file.write_table(part.results)
                 report_file.write_table(part.report)
                 states.update(part.states)
@@ -150,14 +139,14 @@ class _Part(NamedTuple):
     states: Mapping[str, int]
 
 
-def _parts(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, now: float, kept: KeptKeys) -> Iterator[_Part]:
+def _parts(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, now: float) -> Iterator[_Part]:
     for rejections in row_groups(outputs.path("invalid", key)):
         yield _unsent(rejections, ledger)
     changes = Changes(key, ledger, outputs)
     with parquet_file(outputs.path("conversions", key)) as parquet:
         for group in range(parquet.num_row_groups):
             conversions = parquet.read_row_group(group, columns=list(_COLUMNS_OF_RESULTS))
-            keys = kept.take(conversions)
+            keys = keys_of(ledger, conversions)
             known = standings(ledger.memory, keys, *versions(conversions), policy, now)
             told = outcomes(ledger.memory, keys, known, ledger.run_id)
             told = changes.named(partial(parquet.read_row_group, group), keys, known, told)
