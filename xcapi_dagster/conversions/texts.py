@@ -15,6 +15,7 @@ UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 # what str.isspace() finds, and format characters: zero-width spaces, byte order marks, marks of direction
 _INVISIBLE = r"[\p{Z}\p{Cf}\t-\r\x1c-\x1f\x{85}]+"
 _EMAIL_INSIDE = r"[^\s@]@[^\s@]+\.\pL{2}"
+_ASCII_EMAIL_INSIDE = r"[^\s@]@[^\s@]+\.[A-Za-z]{2}"  # to compile the letters of Unicode takes a millisecond
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -43,7 +44,9 @@ def has_email(texts: pa.Array) -> pa.Array:
     has_at = contains_any(texts, "@")
     if not pc.any(has_at).as_py():
         return has_at
-    return pc.replace_with_mask(has_at, has_at, pc.match_substring_regex(texts.filter(has_at), _EMAIL_INSIDE))
+    some = texts.filter(has_at)
+    pattern = _ASCII_EMAIL_INSIDE if is_all_ascii(some) else _EMAIL_INSIDE
+    return pc.replace_with_mask(has_at, has_at, pc.match_substring_regex(some, pattern))
 
 
 def has_halves(text: str) -> bool:
@@ -54,6 +57,11 @@ def has_halves(text: str) -> bool:
 def contains_any(texts: pa.Array, characters: str) -> pa.Array:
     """Whether each text contains one of these ASCII characters; false for null."""
     return has_byte(texts, lambda held: reduce(np.logical_or, (held == ord(character) for character in characters)))
+
+
+def is_all_ascii(texts: pa.Array) -> bool:
+    """Whether none of the texts has a character beyond ASCII."""
+    return bool(pc.all(pc.string_is_ascii(texts), min_count=0).as_py())
 
 
 def is_not_ascii(texts: pa.Array) -> pa.Array:

@@ -74,10 +74,10 @@ def worth_by(groups: pa.Array, values: pa.Array, currencies: pa.Array) -> dict[s
         }
     )
     summed = table.group_by(["group", "currency"]).aggregate([("value", "sum"), ("unvalued", "sum"), ([], "count_all")])
-    found: dict[str, Worth] = {}
+    found: dict[str, list[Worth]] = {}
     for row in summed.to_pylist():
         currency, orders = row["currency"], row["count_all"]
         amounts = {} if currency is None else {currency: Amount(orders, row["value_sum"])}
         worth = Worth(orders=orders, unvalued=row["unvalued_sum"], amounts=amounts)
-        found[row["group"]] = found.get(row["group"], Worth()) + worth
-    return found
+        found.setdefault(row["group"], []).append(worth)
+    return {group: sum_of(worths) for group, worths in found.items()}

@@ -18,10 +18,10 @@ def in_batches_of(
     """
     held = _Held(schema)
     for batch in batches:
-        for part in _parts(pa.Table.from_arrays(batch.columns, schema=schema), most_bytes):
-            if held.rows and held.bytes + part.nbytes > most_bytes:
+        for part, size in _parts(pa.Table.from_arrays(batch.columns, schema=schema), most_bytes):
+            if held.rows and held.bytes + size > most_bytes:
                 yield held.take(held.rows)
-            held.add(part)
+            held.add(part, size)
             while held.rows >= rows:
                 yield held.take(rows)
     if held.rows:
@@ -36,10 +36,11 @@ class _Held:
         self.rows = 0
         self.bytes = 0
 
-    def add(self, table: pa.Table) -> None:
+    def add(self, table: pa.Table, size: int) -> None:
+        """Add a table that has so many bytes."""
         self._tables.append(table)
         self.rows += table.num_rows
-        self.bytes += table.nbytes
+        self.bytes += size
 
     def take(self, rows: int) -> pa.RecordBatch:
         """The first ``rows`` as one batch; the others wait on."""
@@ -61,10 +62,11 @@ def in_types_of(schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=schema)
 
 
-def _parts(table: pa.Table, most_bytes: int) -> Iterator[pa.Table]:
-    """The table in parts of at most ``most_bytes``, or of a single row."""
-    if table.nbytes <= most_bytes or table.num_rows <= 1:
-        yield table
+def _parts(table: pa.Table, most_bytes: int) -> Iterator[tuple[pa.Table, int]]:
+    """The table in parts of at most ``most_bytes``, or of a single row, and how many bytes each has."""
+    size = table.nbytes  # to ask for it takes as long as a column does
+    if size <= most_bytes or table.num_rows <= 1:
+        yield table, size
         return
     half = table.num_rows // 2
     yield from _parts(table.slice(0, half), most_bytes)
