@@ -11,12 +11,14 @@ from upath import UPath
 
 from xcapi_dagster.conversions.reasons import reason
 from xcapi_dagster.conversions.schema import REJECTION_REPORT
+from xcapi_dagster.conversions.texts import is_all_ascii
 from xcapi_dagster.delivery.outcomes import Outcomes
 from xcapi_dagster.parquet import parquet_file
 from xcapi_dagster.writing import writable
 
 # What makes a spreadsheet read a cell as a formula (OWASP, "CSV injection"; ASVS 1.2.10), full-width forms included.
 _FORMULA = r"^([\s\pZ\p{Cf}\x00]*[=+\-@\t\r\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
+_ASCII_FORMULA = r"^([\s\x00]*[=+\-@\t\r])"  # the same for ASCII: to compile the classes of Unicode takes longer
 
 
 def validation_rejections(rejections: pa.Table) -> pa.Table:
@@ -65,13 +67,12 @@ def write_csv(reports: Iterable[UPath], target: UPath | Path) -> None:
 
 
 def _inert(table: pa.Table) -> pa.Table:
-    columns = [
-        pc.replace_substring_regex(table[field.name], _FORMULA, r"'\1")
-        if pa.types.is_string(field.type)
-        else table[field.name]
-        for field in table.schema
-    ]
+    columns = [_inert_texts(column) if pa.types.is_string(column.type) else column for column in table.columns]
     return pa.table(columns, schema=table.schema)
+
+
+def _inert_texts(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.replace_substring_regex(texts, _ASCII_FORMULA if is_all_ascii(texts) else _FORMULA, r"'\1")
 
 
 def _nulls(field: pa.Field, like: pa.Table) -> pa.Array:
