@@ -50,6 +50,19 @@ def test_formulas_are_inert(tmp_path: Path, text: str) -> None:
     assert as_csv(tmp_path, order_id=text)["order_id"].startswith("'")
 
 
+ODD = st.sampled_from([*"=+-@\t\r\n\0 'a\v\f", "\u00a0", "\u200b", "\uff1d", "é"])
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ODD, min_size=1, max_size=4).map("".join))
+def test_beyond_ascii_or_not_the_same_is_inert(tmp_path: Path, text: str) -> None:
+    """What begins, after what a spreadsheet does not show, with a sign, a tab or a return."""
+    shown = text.lstrip("\t\n\f\r \0\u00a0\u200b")
+    is_formula = shown[:1] in [*"=+-@\uff1d"] or bool({*text[: len(text) - len(shown)]} & {*"\t\r"})
+    assert (as_csv(tmp_path, order_id=text)["order_id"] == f"'{text}") == is_formula
+    assert (as_csv(tmp_path, order_id=f"{text}é")["order_id"] == f"'{text}é") == is_formula
+
+
 def test_numbers_stay_numbers(tmp_path: Path) -> None:
     """Values are typed columns: no apostrophe, no rounding."""
     row = as_csv(tmp_path, order_id="A-1", value=Decimal("-12.340000"), request_id=7)
