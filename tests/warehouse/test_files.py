@@ -99,6 +99,19 @@ def test_files_that_differ_have_the_columns_of_all(folder: Path, write: Write) -
     ]
 
 
+@pytest.mark.parametrize("zone", [None, "UTC", "America/New_York"])
+def test_times_in_nanoseconds_are_read(folder: Path, zone: str | None) -> None:
+    """With a zone or without, as pandas writes them; each is in one window, and none is counted as missing."""
+    times = pa.array([datetime(2026, 10, 19, 23, 59, 59, 999_999), datetime(2026, 10, 20)])  # noqa: DTZ001
+    told = pa.table({"order_id": ["before", "first"], "ordered_at": times.cast(pa.timestamp("ns", zone))})
+    pq.write_table(told.append_column("updated_at", told["ordered_at"]), folder / "a.parquet")
+    warehouse = open_warehouse(f"parquet://{folder}", "orders", "UTC")
+
+    assert ids(f"parquet://{folder}") == ["first"]
+    assert [warehouse.count(DAY - ONE_DAY, DAY), warehouse.count(DAY, DAY + ONE_DAY)] == [1, 1]
+    assert warehouse.count_without_time() == 0
+
+
 def test_csv_is_read_as_rfc_4180_says(folder: Path, write: Write) -> None:
     """Quotes, separators and line ends in quotes, a byte order mark, empty fields, and no last line end."""
     rows = '1,2026-10-20,"a, ""b""\nc"\r\n2,2026-10-20,\r\n,,\r\n3,2026-10-20,"it\'s"'
