@@ -73,6 +73,8 @@ def test_items_stay_exact_lists_of_structs_or_become_json(duckdb_shop: "Shop") -
         ("""['{"content_id": "a"}'::json]""", '[{"content_id":"a"}]'),
         ("[{content_id: uuid '6ba7b810-9dad-11d1-80b4-00c04fd430c8'}]",
          '[{"content_id":"6ba7b810-9dad-11d1-80b4-00c04fd430c8"}]'),
+        ("[{content_id: '\"a\"'::json, content_price: '1.5'::json, content_name: '\"a\"'}]",
+         '[{"content_id":"a","content_price":1.5,"content_name":"\\"a\\""}]'),
         ("array_value({content_price: 1.50::decimal(9, 2)})", '[{"content_price":1.5}]'),
     ],
 )  # fmt: skip

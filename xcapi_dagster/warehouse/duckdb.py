@@ -191,7 +191,11 @@ def _without_end(text: Expression, most: int) -> Expression:
 
 def _is_list_of_exact_structs(type_: DuckDBPyType) -> bool:
     elements = _parts(type_) if type_.id == "list" else []
-    return any(element.id == "struct" and all(part.id in _EXACT for part in _parts(element)) for element in elements)
+    return any(element.id == "struct" and all(map(_is_exact, _parts(element))) for element in elements)
+
+
+def _is_exact(type_: DuckDBPyType) -> bool:
+    return type_.id in _EXACT and str(type_) != "JSON"
 
 
 def _parts(type_: DuckDBPyType) -> list[DuckDBPyType]:
