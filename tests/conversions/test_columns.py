@@ -38,6 +38,10 @@ TYPES: dict[str, tuple[pa.Array, list[str | None]]] = {
     "half float": (pa.array(np.array([2.0, 0.5], np.float16)), ["2", UNREADABLE]),
     "decimal128": (pa.array([Decimal("7.00"), Decimal("7.50"), None]), ["7", UNREADABLE, None]),
     "decimal256": (pa.array([Decimal(7), None], pa.decimal256(70, 20)), ["7", None]),
+    "decimal128 of many decimals": (
+        pa.array([Decimal(0), Decimal(7), None], pa.decimal128(38, 9)),
+        ["0", "7", None],
+    ),
     "decimal32": (pa.array([Decimal(7), None], pa.decimal32(5, 0)), ["7", None]),
     "bool": (pa.array([True, None]), [UNREADABLE, None]),
     "bool8": (pa.array([1, None], pa.int8()).cast(pa.bool8()), ["1", None]),

@@ -44,8 +44,7 @@ def to_amounts(column: pa.Array) -> Amounts:
     if pa.types.is_floating(kind):
         return _checked(column, _from_floats(column))
     if pa.types.is_decimal(kind):
-        texts = pc.replace_substring_regex(column.cast(pa.string()), r"^0E[+-]?[0-9]+$", "0")
-        return _checked(column, _from_text(texts))
+        return _checked(column, _from_text(digits_of(column)))
     return _checked(column, pa.nulls(len(column), AMOUNT))
 
 
@@ -65,6 +64,11 @@ def to_text(amounts: pa.Array) -> pa.Array:
     texts = amounts.cast(pa.string())
     cents, more = pc.utf8_slice_codeunits(texts, 0, -4), pc.utf8_slice_codeunits(texts, -4)
     return pc.binary_join_element_wise(cents, pc.utf8_rtrim(more, characters="0"), "")
+
+
+def digits_of(decimals: pa.Array) -> pa.Array:
+    """Decimals as text, in which a zero with more than six decimals has no exponent, as Arrow would write it."""
+    return pc.replace_substring_regex(decimals.cast(pa.string()), r"^0E[+-]?[0-9]+$", "0")
 
 
 def _fits(kind: pa.DataType) -> bool:

@@ -12,7 +12,7 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xcapi_dagster.conversions.amounts import Amounts, to_amounts
+from xcapi_dagster.conversions.amounts import Amounts, digits_of, to_amounts
 from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_halves, keep_where, map_distinct, whole
 from xcapi_dagster.conversions.times import can_hold_time, to_utc
 from xcapi_dagster.errors import ConfigurationError
@@ -131,7 +131,7 @@ def to_text(column: pa.Array, *, read_digests: bool = False) -> pa.Array:
     if pa.types.is_floating(kind):
         return _from_floats(column.cast(pa.float64()))
     if pa.types.is_decimal(kind):
-        texts = column.cast(pa.string())
+        texts = digits_of(column)
         is_whole = flags(pc.match_substring_regex(texts, _WHOLE))
         return _or_unreadable(column, is_whole, pc.replace_substring_regex(texts, r"\.0*$", ""))
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or _is_other_binary(kind):
