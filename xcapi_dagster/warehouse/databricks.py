@@ -32,6 +32,8 @@ from xcapi_dagster.warehouse.window import not_a_time
 _FORM: Final = "databricks://token:TOKEN@HOST?http_path=/sql/1.0/warehouses/ID&catalog=NAME&schema=NAME"
 _DIALECT: Final = Backticks()
 _STRING, _INSTANT, _LOCAL, _DATE = (SqlType(name) for name in ("STRING", "TIMESTAMP", "TIMESTAMP_NTZ", "DATE"))
+_ZEROS_BEHIND_POINT: Final[Expression] = sa.literal_column("'[.]0+$'")
+_NOTHING: Final[Expression] = sa.literal_column("''")
 _ROWS_PER_FETCH: Final = 10_000
 
 _TIMES: Final = {"timestamp": pa.timestamp("us", "UTC"), "timestamp_ntz": pa.timestamp("us"), "date": pa.date32()}
@@ -137,7 +139,10 @@ def _column(name: str, type_: str) -> Column:
         return Column(name, found, _EXACT[kind])
     if kind in _NESTED:
         return Column(name, sa.func.to_json(found), JSON)
-    return Column(name, sa.cast(found, _STRING), pa.string())  # above all decimals, whose digits are not described
+    text = sa.cast(found, _STRING)
+    if kind == "decimal":  # whose digits are not described; an id of 5.00 is 5
+        return Column(name, sa.func.regexp_replace(text, _ZEROS_BEHIND_POINT, _NOTHING), pa.string())
+    return Column(name, text, pa.string())
 
 
 def _told(error: Exception) -> str:

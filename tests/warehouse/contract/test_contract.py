@@ -189,6 +189,19 @@ def test_batches_share_the_schema_that_was_described(engine: Engine) -> None:
     assert ids(pa.Table.from_batches(first)) == [f"{n:05}" for n in range(20)]
 
 
+def test_a_decimal_that_is_whole_is_an_id_without_a_point(engine: Engine) -> None:
+    """As the pixel sends it: 1001, not 1001.000."""
+    numbers = [Decimal(0), Decimal(1000), Decimal(1001)]
+    engine.create(
+        {"order_id": "text" if isinstance(engine, CSVEngine) else "decimal", "ordered_at": "instant"},
+        [{"order_id": number, "ordered_at": DAY} for number in numbers],
+    )
+
+    found = convert(read(open_warehouse(engine.url, "orders", "UTC")), "UTC").texts["order_id"]
+
+    assert sorted(found.to_pylist()) == ["0", "1000", "1001"]
+
+
 def test_a_day_without_orders_is_no_batch(engine: Engine) -> None:
     """Neither of a table with other days, nor of one with nothing in it."""
     engine.create(*orders(3, DAY + 2 * ONE_DAY))
