@@ -95,6 +95,27 @@ def test_of_json_the_text_in_it_counts(json_text: str, text: str | None) -> None
     assert column_of(pa.table({"items": column}), "items").to_pylist() == [json_text, None]
 
 
+@pytest.mark.parametrize(
+    ("json_text", "value"),
+    [
+        ("12.50", Decimal("12.50")),
+        ("59.970000000000006", Decimal("59.97")),
+        ("1e2", Decimal(100)),
+        ("1.999000000000000e+01", Decimal("19.99")),
+        ('"19.99"', Decimal("19.99")),
+        ('"59.970000000000006"', None),
+        ("1e400000", None),
+        ("NaN", None),
+        ("true", None),
+    ],
+)
+def test_amounts_in_json_are_floating_point_numbers(prepare_order: Any, json_text: str, value: Decimal | None) -> None:
+    """As in items, and as in columns of such: rounded at the sixth decimal. A text is plain decimal, or no amount."""
+    prepared: Prepared = prepare_order(value=pa.array([json_text]).cast(pa.json_()), currency="USD")
+    assert prepared.conversions["value"].to_pylist() == ([] if value is None else [value])
+    assert prepared.rejections["reason_code"].to_pylist() == (["invalid_value"] if value is None else [])
+
+
 @pytest.mark.parametrize("name", TYPES)
 def test_no_type_in_any_column_is_too_much(prepare_order: Any, name: str) -> None:
     """An order is sent or reported, whatever type its columns have."""

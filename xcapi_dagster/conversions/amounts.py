@@ -1,6 +1,7 @@
 """Decimal amounts: out of whatever a warehouse gives, exact, and into the text that X gets."""
 
 from contextlib import suppress
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ _TOO_PRECISE = r"(\.[0-9]{6})0+$"
 # The shortest text of any double from _TINY up to 32 whole digits fits in here.
 _WIDE = pa.decimal256(76, 30)
 _TINY = 1e-7
+_SIXTH_DECIMAL = Decimal("0.000001")
+_DIGITS = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _CUT_TO_COUNT = pc.CastOptions(pa.int64(), allow_decimal_truncate=True, allow_int_overflow=True)
 
 
@@ -64,6 +67,15 @@ def to_text(amounts: pa.Array) -> pa.Array:
     texts = amounts.cast(pa.string())
     cents, more = pc.utf8_slice_codeunits(texts, 0, -4), pc.utf8_slice_codeunits(texts, -4)
     return pc.binary_join_element_wise(cents, pc.utf8_rtrim(more, characters="0"), "")
+
+
+def rounded(number: str) -> str:
+    """A JSON number as plain decimal text: they are floating-point numbers to most that write them.
+
+    ArithmeticError for one of more than 60 digits.
+    """
+    text = f"{_DIGITS.quantize(Decimal(number), _SIXTH_DECIMAL):f}"
+    return text.rstrip("0").rstrip(".")
 
 
 def digits_of(decimals: pa.Array) -> pa.Array:

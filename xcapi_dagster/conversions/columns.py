@@ -5,14 +5,14 @@ becomes null (times); the rules find it there.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xcapi_dagster.conversions.amounts import Amounts, digits_of, to_amounts
+from xcapi_dagster.conversions.amounts import Amounts, digits_of, rounded, to_amounts
 from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_halves, keep_where, map_distinct, whole
 from xcapi_dagster.conversions.times import can_hold_time, to_utc
 from xcapi_dagster.errors import ConfigurationError
@@ -85,15 +85,19 @@ def column_of(orders: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
         return pa.nulls(orders.num_rows, pa.string())
     column = whole(orders.column(name))
     if isinstance(column.type, pa.JsonType) and name != "items":
-        return map_distinct(plain(column), _from_json)
+        return map_distinct(plain(column), _amount_from_json if name in NUMBERS else _from_json)
     return plain(column)
 
 
-def _from_json(text: str) -> str | None:
+def _amount_from_json(text: str) -> str | None:
+    return _from_json(text, of_fraction=rounded)
+
+
+def _from_json(text: str, of_fraction: Callable[[str], str] = str) -> str | None:
     """The text that is in a JSON text, the digits of a number, true or false; UNREADABLE for lists and objects."""
     try:
-        value = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
-    except (ValueError, RecursionError):
+        value = json.loads(text, parse_int=str, parse_float=of_fraction, parse_constant=str)
+    except (ValueError, ArithmeticError, RecursionError):
         return UNREADABLE
     if isinstance(value, bool):
         return str(value).lower()

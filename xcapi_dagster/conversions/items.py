@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -28,9 +28,7 @@ from xcapi_dagster.conversions.texts import (
 _FIELDS = ("content_id", "content_group_id", "content_name", "content_price", "content_type", "num_items")
 _NAMES = frozenset(_FIELDS)
 _PARSED = pa.list_(pa.struct([(name, pa.string()) for name in _FIELDS]))
-_SIXTH_DECIMAL = Decimal("0.000001")
 _CHARACTERS_AT_ONCE = 1 << 20  # of JSON
-_DIGITS = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 _LEFT_OUT = -1  # no member
 _BRACKETS = pa.array(["", "[{", "},{", "}]"])  # around and between objects
@@ -207,7 +205,7 @@ def _portions(texts: list[str]) -> Iterator[list[str]]:
 def _parse(text: str) -> list[dict[str, str | None]] | None:
     """The items in a JSON array of objects, numbers as text; None if it is anything else."""
     try:
-        items = json.loads(text, parse_int=str, parse_float=_rounded, parse_constant=_refuse)
+        items = json.loads(text, parse_int=str, parse_float=amounts.rounded, parse_constant=_refuse)
     except (ValueError, ArithmeticError, RecursionError):
         return None
     if items is None:
@@ -225,12 +223,6 @@ def _field_text(value: Any) -> str | None:
     if value is None:
         return None
     return value if isinstance(value, str) and not has_halves(value) else UNREADABLE
-
-
-def _rounded(number: str) -> str:
-    """A JSON number as plain decimal text: they are floating-point numbers to most that write them."""
-    text = f"{_DIGITS.quantize(Decimal(number), _SIXTH_DECIMAL):f}"
-    return text.rstrip("0").rstrip(".")
 
 
 def _refuse(constant: str) -> str:
