@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -195,6 +196,15 @@ def test_orders_of_a_wrong_event_are_no_versions_of_each_other(rules: Rules, ord
 def test_an_unreadable_update_is_the_earliest(rules: Rules, order: dict[str, Any]) -> None:
     """As if there were none."""
     assert prepared_losers(rules, order | {"updated_at": "?"}, order | {"updated_at": "2026-11-02"}) == [0]
+
+
+@pytest.mark.parametrize("day", ["2026-10-25", "2026-03-29"], ids=["an hour twice", "an hour skipped"])
+def test_an_update_while_clocks_change_is_later_than_one_before(rules: Rules, order: dict[str, Any], day: str) -> None:
+    """Local time that is not certain cannot be sent, but decides between versions as what it says."""
+    versions = [order | {"updated_at": f"{day} {hour}"} for hour in ("01:59", "02:30", "03:01")]
+    berlin = replace(rules, source_timezone="Europe/Berlin")
+    assert prepared_losers(berlin, *versions) == [0, 1]
+    assert prepared_losers(berlin, *versions[:2]) == [0]
 
 
 def test_updates_differ_in_microseconds(rules: Rules, order: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Points in time out of timestamps, dates and ISO 8601 text, and none where it would be a guess."""
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xcapi_dagster.conversions.times import can_hold_time, to_milliseconds, to_utc
+from xcapi_dagster.conversions.times import can_hold_time, to_comparable, to_milliseconds, to_utc
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -77,6 +77,16 @@ def test_local_times_are_what_zoneinfo_says(moments: list[datetime]) -> None:
         is_certain = first.utcoffset() == second.utcoffset()
         expected.append(first.astimezone(UTC) if is_certain else None)
     assert times(pa.array(moments, pa.timestamp("us")), "Europe/Berlin") == expected
+
+
+@pytest.mark.parametrize("day", [date(2026, 3, 29), date(2026, 10, 25)], ids=str)
+def test_times_that_are_compared_never_run_backwards(day: date) -> None:
+    """None is missing where clocks change, as text or not; those that are certain are what they always are."""
+    minutes = [datetime.combine(day, time()) + timedelta(minutes=minute) for minute in range(360)]
+    for column in (pa.array(minutes, pa.timestamp("us")), pa.array(map(str, minutes))):
+        found = to_comparable(column, "Europe/Berlin").to_pylist()
+        assert found == sorted(found)
+        assert all(each in (None, other) for each, other in zip(times(column, "Europe/Berlin"), found, strict=True))
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from xcapi_dagster.conversions.amounts import Amounts, digits_of, rounded, to_amounts
 from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_halves, keep_where, map_distinct, whole
-from xcapi_dagster.conversions.times import can_hold_time, to_utc
+from xcapi_dagster.conversions.times import can_hold_time, to_comparable, to_utc
 from xcapi_dagster.errors import ConfigurationError
 
 TIMES = ("ordered_at", "updated_at")
@@ -74,7 +74,10 @@ def convert(orders: pa.Table | pa.RecordBatch, source_timezone: str) -> Columns:
     return Columns(
         texts=texts,
         amounts={name: to_amounts(given[name]) for name in NUMBERS},
-        times={name: to_utc(given[name], source_timezone) for name in TIMES},
+        times={
+            "ordered_at": to_utc(given["ordered_at"], source_timezone),
+            "updated_at": to_comparable(given["updated_at"], source_timezone),
+        },
         items=given["items"],
     )
 

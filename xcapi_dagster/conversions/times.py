@@ -1,5 +1,7 @@
 """Points in time out of timestamps, dates and ISO 8601 text."""
 
+from collections.abc import Callable
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,6 +13,8 @@ MILLISECONDS = pa.timestamp("ms", "UTC")
 
 _LOCAL_TIME = pa.timestamp("us")
 _MICROSECONDS = {"s": 10**6, "ms": 10**3, "us": 1}
+
+FromLocal = Callable[[pa.Array, str], pa.Array]  # local times and their zone
 
 
 def can_hold_time(kind: pa.DataType) -> bool:
@@ -27,16 +31,28 @@ def to_utc(column: pa.Array, source_timezone: str) -> pa.Array:
     Without a zone they are in ``source_timezone``; a local time that does not exist there, or exists twice, is null.
     A date is the start of its day. Times outside the years 1 to 9999 and columns of other types are null.
     """
+    return _to_utc(column, source_timezone, _certain_moment)
+
+
+def to_comparable(column: pa.Array, source_timezone: str) -> pa.Array:
+    """The same of times that say which of two is the later: a local time that does not exist, or exists twice, too.
+
+    They never run backwards: one that exists twice is the first of the two, one that does not the moment of the change.
+    """
+    return _to_utc(column, source_timezone, _first_moment)
+
+
+def _to_utc(column: pa.Array, source_timezone: str, from_local: FromLocal) -> pa.Array:
     kind = column.type
     if column.null_count == len(column):
         return pa.nulls(len(column), UTC_TIME)
     if pa.types.is_date(kind):
-        return _start_of_day(_without_zone(column.cast(pa.timestamp("ms"))), source_timezone)
+        return _first_moment(_without_zone(column.cast(pa.timestamp("ms"))), source_timezone)
     if pa.types.is_timestamp(kind):
         times = _without_zone(column)
-        return _from_local(times, source_timezone) if kind.tz is None else times.cast(UTC_TIME)
+        return from_local(times, source_timezone) if kind.tz is None else times.cast(UTC_TIME)
     if pa.types.is_string(kind):
-        return _from_text(column, source_timezone)
+        return _from_text(column, source_timezone, from_local)
     return pa.nulls(len(column), UTC_TIME)
 
 
@@ -56,7 +72,7 @@ def _without_zone(column: pa.Array) -> pa.Array:
     return pc.multiply(keep_where(is_inside, ticks), size).cast(_LOCAL_TIME)
 
 
-def _from_local(times: pa.Array, zone: str) -> pa.Array:
+def _certain_moment(times: pa.Array, zone: str) -> pa.Array:
     """Local times in UTC; null where the zone's clocks skip that time or show it twice."""
     if zone == "UTC":
         return times.cast(UTC_TIME)
@@ -65,12 +81,12 @@ def _from_local(times: pa.Array, zone: str) -> pa.Array:
     return keep_where(pc.equal(earliest, latest), earliest).cast(UTC_TIME)
 
 
-def _start_of_day(midnights: pa.Array, zone: str) -> pa.Array:
-    """The first moment of local days in UTC: where clocks skip midnight, the one that they jump to."""
-    return pc.assume_timezone(midnights, zone, ambiguous="earliest", nonexistent="latest").cast(UTC_TIME)
+def _first_moment(times: pa.Array, zone: str) -> pa.Array:
+    """Local times in UTC: the first of two, and where clocks skip that time, as some do midnight, when they jump."""
+    return pc.assume_timezone(times, zone, ambiguous="earliest", nonexistent="latest").cast(UTC_TIME)
 
 
-def _from_text(texts: pa.Array, source_timezone: str) -> pa.Array:
+def _from_text(texts: pa.Array, source_timezone: str, from_local: FromLocal) -> pa.Array:
     instants, local_times, are_dates = iso8601.parse(texts)
-    starts = _start_of_day(local_times, source_timezone)
-    return pc.coalesce(instants, pc.if_else(are_dates, starts, _from_local(local_times, source_timezone)))
+    starts = _first_moment(local_times, source_timezone)
+    return pc.coalesce(instants, pc.if_else(are_dates, starts, from_local(local_times, source_timezone)))
