@@ -124,6 +124,18 @@ def test_csv_is_read_as_rfc_4180_says(folder: Path, write: Write) -> None:
     ]  # fmt: skip
 
 
+def test_csv_may_have_columns_without_a_name(folder: Path, write: Write) -> None:
+    """As the numbers of rows that pandas writes, and what follows a separator at the end of each line."""
+    write("a.csv", f",{HEADER.strip()},,\n0,1,2026-10-20,ann@example.com,,\n")
+    write("b.csv", f'"",{HEADER}"",2,2026-10-20,\n')
+
+    assert read(f"csv://{folder}") == [
+        {"order_id": "1", "ordered_at": "2026-10-20", "email": "ann@example.com"},
+        {"order_id": "2", "ordered_at": "2026-10-20", "email": None},
+    ]
+    assert open_warehouse(f"csv://{folder}", "orders", "UTC").unread() == []
+
+
 @pytest.mark.parametrize(
     "rows",
     [

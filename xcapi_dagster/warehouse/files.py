@@ -149,7 +149,8 @@ def _by_header(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> I
         headers.setdefault(header, []).append(file)
     for header, alike in headers.items():
         separator = max(_SEPARATORS, key=header.count)
-        names = next(csv.reader([header], delimiter=separator))
+        given = next(csv.reader([header], delimiter=separator))
+        names = [name or f"column {at}, without a name" for at, name in enumerate(given, 1)]
         if len({name.lower() for name in names}) < len(names):
             raise ConfigurationError(f"{_VARIABLE}: {alike[0]} names a column twice in its first line")
         yield [_exactly(alike), dict.fromkeys(names, "VARCHAR"), separator]
