@@ -77,6 +77,7 @@ def test_published_email_hashes(raw: str, digest: str) -> None:
 def test_nothing_else_is_done_to_addresses() -> None:
     """No dots, tags or mail hosts are changed, no Unicode is normalized, no domain becomes Punycode."""
     kept = ["j.a.n.e@gmail.com", "jane+x@googlemail.com", "jose\u0301@example.com", "josé@example.com", "a@bücher.de"]
+    kept += ["o'neil@example.com", "!#$%&*+/=?^_`{|}~-@a-b.c_d.example", "имя@пример.рф", "a@दूरसंचार.भारत"]
     assert [email(address) for address in kept] == kept
     assert hash_of("jose\u0301@example.com") != hash_of("josé@example.com")
 
@@ -107,6 +108,12 @@ def test_a_blank_address_is_none(raw: str | None) -> None:
         "Marie <marie@example.com>",
         "marie@example.com,pierre@example.com",
         "mailto:marie@example.com",
+        '"marie@example.com"',
+        "'marie@example.com'",
+        "(marie@example.com)",
+        "marie@example.com/",
+        "marie@exam|ple.com",
+        "mari\ufffd@example.com",
         "x" * 250 + "@x.de",
         "\ufffd",
         "d41d8cd98f00b204e9800998ecf8427e",

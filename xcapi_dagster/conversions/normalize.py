@@ -51,7 +51,10 @@ _PLACEHOLDER_HASHES = [
     for text in {word, word.upper(), word.capitalize()}
 ]
 
-_EMAIL = r"^[^@\s\pZ\p{Cc}<>,;:]+@[^@.\s\pZ\p{Cc}<>,;:]+(?:\.[^@.\s\pZ\p{Cc}<>,;:]+)+$"
+# RFC 5322, section 3.2.3, without quoted texts; behind the at-sign only such signs of ASCII as names of hosts have
+_NO_SIGN = r"\s\pZ\p{Cc}\x{FFFD}"
+_LABEL = rf"[^{_NO_SIGN}!-,./:-@\[-^`{{-~]+"
+_EMAIL = rf"^[^{_NO_SIGN}@\"(),:;<>\[\\\]]+@{_LABEL}(?:\.{_LABEL})+$"
 _EMAIL_CHARACTERS = 254  # RFC 5321, section 4.5.3.1.3, without the angle brackets
 
 _BEFORE_TWCLID = r"^[^?#]*\?(?:[^#]*&)?$"
