@@ -134,6 +134,17 @@ def test_text_that_is_no_utf_8_is_unreadable(prepare_order: Any) -> None:
     assert prepare_order(email=broken).rejections["reason_code"].to_pylist() == ["email_invalid"] * 2
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+def test_bytes_are_text_in_every_column(prepare_order: Any, kind: pa.DataType) -> None:
+    """As Parquet has it where its writer did not say that it is text: amounts and items are read of it too."""
+    given = {"order_id": "A-1", "value": "19.99", "currency": "USD", "quantity": "2", "items": '[{"content_id":"a"}]'}
+    prepared: Prepared = prepare_order(**{name: pa.array([text.encode()], kind) for name, text in given.items()})
+    (conversion,) = prepared.conversions.to_pylist()
+    assert (conversion["value"], conversion["number_items"]) == (Decimal("19.99"), 2)
+    assert conversion["contents"] == given["items"]
+    assert prepared.rejections.num_rows == 0
+
+
 def test_digests_as_bytes_are_hashes(prepare_order: Any) -> None:
     """As PostgreSQL's and BigQuery's `sha256()` give them."""
     digest = hashlib.sha256(b"test@twitter.com").digest()

@@ -73,12 +73,12 @@ def convert(orders: pa.Table | pa.RecordBatch, source_timezone: str) -> Columns:
         texts["consent"] = given["consent"].cast(pa.string())
     return Columns(
         texts=texts,
-        amounts={name: to_amounts(given[name]) for name in NUMBERS},
+        amounts={name: to_amounts(_text_of_bytes(given[name])) for name in NUMBERS},
         times={
             "ordered_at": to_utc(given["ordered_at"], source_timezone),
             "updated_at": to_comparable(given["updated_at"], source_timezone),
         },
-        items=given["items"],
+        items=_text_of_bytes(given["items"]),
     )
 
 
@@ -141,7 +141,7 @@ def to_text(column: pa.Array, *, read_digests: bool = False) -> pa.Array:
         texts = digits_of(column)
         is_whole = flags(pc.match_substring_regex(texts, _WHOLE))
         return _or_unreadable(column, is_whole, pc.replace_substring_regex(texts, r"\.0*$", ""))
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or _is_other_binary(kind):
+    if _is_bytes(kind):
         return _decode(column.cast(pa.binary()), read_digests=read_digests)
     return _or_unreadable(column, pa.repeat(False, len(column)), pa.nulls(len(column), pa.string()))
 
@@ -150,8 +150,14 @@ def _uuid_text(value: bytes) -> str:
     return str(UUID(bytes=value))
 
 
-def _is_other_binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_fixed_size_binary(kind) or pa.types.is_binary_view(kind))
+def _text_of_bytes(column: pa.Array) -> pa.Array:
+    """The column, of bytes as text: so Parquet has it where its writer did not say that it is."""
+    return to_text(column) if _is_bytes(column.type) else column
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return bool(is_binary or pa.types.is_fixed_size_binary(kind))
 
 
 def _decode(column: pa.Array, *, read_digests: bool) -> pa.Array:
