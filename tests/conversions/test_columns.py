@@ -152,7 +152,7 @@ def test_digests_as_bytes_are_hashes(prepare_order: Any) -> None:
     assert prepare_order(order_id=pa.array([digest])).rejections["reason_code"].to_pylist() == ["missing_order_id"]
 
 
-@pytest.mark.parametrize("granted", [True, 1, 1.0, Decimal(1), "true", "granted", b"granted"])
+@pytest.mark.parametrize("granted", [True, 1, 1.0, Decimal(1), "true", "granted", b"granted", b"\x01"])
 def test_consent_as_a_boolean(prepare_order: Any, granted: Any) -> None:
     """In whatever type a warehouse has for it: SQLite's booleans are integers."""
     assert len(prepare_order(consent=granted).conversions) == 1

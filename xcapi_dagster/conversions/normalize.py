@@ -71,7 +71,11 @@ _NOT_PUBLIC = (
     r"|^172\.(?:1[6-9]|2[0-9]|3[01])\.|^192\.168\.|^192\.0\.[02]\.|^198\.1[89]\.|^198\.51\.100\.|^203\.0\.113\."
 )
 
-_CONSENT = dict.fromkeys(("granted", "true", "1"), "granted") | dict.fromkeys(("denied", "false", "0"), "denied")
+# Booleans as most have them, as numbers, as PostgreSQL writes them into CSV, and as a bit of MySQL's.
+_CONSENT = {
+    **dict.fromkeys(("granted", "true", "1", "t", "\x01"), "granted"),
+    **dict.fromkeys(("denied", "false", "0", "f", "\x00"), "denied"),
+}
 
 _NAMES = {"quantity": "number_items", "items": "contents"}  # where X's name differs from the order column's
 
