@@ -170,6 +170,22 @@ def test_a_file_that_this_process_writes_to_is_busy(duckdb_shop: "Shop") -> None
         open_warehouse(duckdb_shop.url, "orders", "UTC").describe()
 
 
+def test_a_column_that_a_join_gives_twice_is_refused(duckdb_shop: "Shop", tmp_path: Path) -> None:
+    """Which of the two was meant cannot be known; of columns that are not read it is no matter."""
+    duckdb_shop.execute("""
+        CREATE TABLE bought AS SELECT 1 AS order_id, date '2026-10-20' AS ordered_at, 7 AS buyer, 'a@shop.de' AS email;
+        CREATE TABLE buyers AS SELECT 7 AS buyer, 'ann@example.com' AS "Email"
+    """)
+    path = tmp_path / "orders.sql"
+    path.write_text("SELECT bought.*, buyers.* FROM bought JOIN buyers ON bought.buyer = buyers.buyer -- all: of both")
+    with pytest.raises(ConfigurationError, match="XCAPI_ORDERS gives the column email twice; rename or drop one"):
+        open_warehouse(duckdb_shop.url, str(path), "UTC").describe()
+
+    path.write_text("SELECT bought.*, buyers.buyer FROM bought JOIN buyers ON bought.buyer = buyers.buyer")
+    warehouse = open_warehouse(duckdb_shop.url, str(path), "UTC")
+    assert (warehouse.describe().names, warehouse.unread()) == (["order_id", "ordered_at", "email"], ["buyer", "buyer"])
+
+
 def test_the_file_is_never_written_to(duckdb_shop: "Shop", tmp_path: Path) -> None:
     """A query file cannot change the warehouse, and reading leaves the file's bytes as they were."""
     duckdb_shop.execute(

@@ -120,9 +120,10 @@ class DuckDBSession:
             self._refuse_more_than_one_statement(text)
             found = self.connection.sql(text, params=values)
             types = found.limit(0).to_arrow_reader().schema.types
+            names = self._names(found)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise ConfigurationError(f"XCAPI_ORDERS: {self.orders.words} {_problem(error)}") from None
-        return [_column(*each) for each in zip(found.columns, found.types, types, strict=True)]
+        return [_column(*each) for each in zip(names, found.types, types, strict=True)]
 
     def bound(self, time: datetime | date) -> Expression:
         """``time`` as it is: DuckDB gives it the type that it has."""
@@ -151,6 +152,13 @@ class DuckDBSession:
             with suppress(duckdb.Error):
                 beside.execute(f"SET memory_limit = '{working + _ROOM_BYTES}B'")
             beside.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+
+    def _names(self, found: duckdb.DuckDBPyRelation) -> list[str]:
+        """The columns' names as the orders give them: around a query, DuckDB makes an `email_1` of a second `email`."""
+        source = self.orders.source
+        if not isinstance(source, sa.Subquery):
+            return found.columns
+        return self.connection.sql(str(source.element.compile(dialect=_DIALECT))).columns
 
     def _refuse_more_than_one_statement(self, text: str) -> None:
         """A `.sql` file may close the parenthesis in which it stands, and begin something that writes."""
