@@ -91,6 +91,14 @@ def test_the_twclid_column_goes_before_the_url() -> None:
     assert only(normalize_twclid(column("\ufffd"), url)) == "url"
 
 
+def test_an_unreadable_landing_url_is_told_where_its_click_id_is_missed(prepare_order: Any) -> None:
+    """Beside a click id in its own column it is of no use."""
+    prepared = prepare_order(twclid=pa.array([None, "ClickId"]), landing_url=b"/caf\xe9?twclid=url", email="a@b.de")
+    (told,) = prepared.rejections.to_pylist()
+    assert (told["row"], told["reason_code"], told["column"]) == (0, "text_unreadable", "landing_url")
+    assert prepared.conversions["twclid"].to_pylist() == [None, "ClickId"]
+
+
 @pytest.mark.parametrize("word", NOTHING)
 def test_what_stands_for_no_click_id_is_none(word: str) -> None:
     """In the column it leaves the order to the URL; in neither place is it a fault, or sent."""

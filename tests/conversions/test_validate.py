@@ -45,6 +45,7 @@ BROKEN: list[tuple[dict[str, Any], list[str]]] = [
     (NOBODY | {"email": "broken"}, ["no_identifier", "email_invalid"]),
     (NOBODY | {"phone": "07700 900123"}, ["no_identifier", "phone_no_country"]),
     (NOBODY | {"twclid": b"\xff"}, ["no_identifier", "text_unreadable"]),
+    (NOBODY | {"landing_url": b"https://shop.example/caf\xe9?twclid=a"}, ["no_identifier", "text_unreadable"]),
     (NOBODY | {"ip_address": "8.25.197.25"}, ["needs_second_identifier"]),
     (NOBODY | {"user_agent": "Mozilla"}, ["needs_second_identifier"]),
     (NOBODY | {"ip_address": "10.0.0.1", "user_agent": "Mozilla"}, ["needs_second_identifier", "ip_not_public"]),

@@ -16,7 +16,7 @@ FAULTS: tuple[Fault, ...] = (
     *((name, code)
       for name in ("order_id", "twclid", "user_agent", "description", "items", "event_source_url")
       for code in ("text_too_long", "text_has_identifier")),
-    *((name, "text_unreadable") for name in ("twclid", "user_agent", "description")),
+    *((name, "text_unreadable") for name in ("twclid", "landing_url", "user_agent", "description")),
     ("conversion_id", "invalid_conversion_id"),
     ("value", "invalid_value"),
     ("quantity", "invalid_quantity"),

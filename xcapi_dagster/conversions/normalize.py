@@ -110,6 +110,7 @@ def normalize(columns: Columns, rules: Rules) -> pa.Table:
         "items": normalize_items(columns.items),
         "event_source_url": normalize_event_source_url(texts["event_source_url"], is_sent=rules.send_event_source_url),
     }
+    found["landing_url"] = normalize_landing_url(texts["landing_url"], found["twclid"].values)
     values = {_NAMES.get(name, name): normalized.values for name, normalized in found.items()}
     values["conversion_id"] = or_order_id(found["conversion_id"], values["order_id"])
     values["event_id"] = pc.coalesce(strip(texts["event_id"]), rules.event_id)
@@ -200,6 +201,12 @@ def normalize_twclid(texts: pa.Array, urls: pa.Array) -> Normalized:
     texts, from_urls = _without_nothing(strip(texts)), _without_nothing(strip(from_urls))
     is_readable = pc.not_equal(texts, UNREADABLE)
     return _checked(pc.coalesce(keep_where(is_readable, texts), from_urls, texts))
+
+
+def normalize_landing_url(texts: pa.Array, click_ids: pa.Array) -> Normalized:
+    """Landing URLs, of which the click id alone is sent: one that is no text is missed where there is no other id."""
+    unreadable = pc.and_(flags(pc.equal(texts, UNREADABLE)), click_ids.is_null())
+    return _without(texts, {"text_unreadable": unreadable})
 
 
 def _first_twclid(urls: pa.Array) -> pa.Array:
