@@ -132,7 +132,10 @@ def test_the_longest_address_passes() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    ["null", "NULL", "None", "nan", "NaN", "N/A", "unknown", "-", "test@test.com", "None@None.com", "noemail@shop.com"],
+    [
+        *("null", "NULL", "None", "nan", "NaN", "N/A", "unknown", "-", r"\N", "<NA>", "(null)"),
+        *("test@test.com", "None@None.com", "noemail@shop.com"),
+    ],
 )
 def test_placeholders_are_no_addresses(raw: str) -> None:
     """What programs and people write where there is no address; X's own examples are not among them."""
@@ -234,7 +237,7 @@ def test_what_is_no_sha256_is_refused(raw: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "null", "none", "nan", "n/a", "unknown", "None", "NaN", "NULL", "N/A", "Unknown", "test@test.com"],
+    ["", "null", "none", "nan", "n/a", "unknown", "None", "NaN", "NULL", "N/A", r"\N", "Unknown", "test@test.com"],
 )
 def test_hashes_of_nothing_are_refused(text: str) -> None:
     """Where somebody hashed the placeholder, it is one still."""

@@ -89,11 +89,11 @@ def test_conversion_ids(prepare_order: Any) -> None:
 
 def test_conversion_ids_that_stand_for_nothing_are_no_duplicates(prepare_order: Any) -> None:
     """Different orders with the same `null` are each told to be without an id; none is sent, and none lost silently."""
-    words = ("null", " NULL ", "undefined", "None", "NaN", "nil", "N/A", "na", "unknown", "-")
-    rows = prepare_order(conversion_id=column(*words, "nullable"), order_id=column(*(f"A-{n}" for n in range(11))))
-    assert sent(rows, "order_id", "conversion_id") == [["A-10"], ["nullable"]]
-    assert rows.rejections["reason_code"].to_pylist() == ["invalid_conversion_id"] * 10
-    assert rows.rejections["conversion_id"].to_pylist() == [None] * 10
+    words = ("null", " NULL ", "undefined", "None", "NaN", "nil", "N/A", "na", "unknown", "-", r"\N", "<NA>")
+    rows = prepare_order(conversion_id=column(*words, "nullable"), order_id=column(*(f"A-{n}" for n in range(13))))
+    assert sent(rows, "order_id", "conversion_id") == [["A-12"], ["nullable"]]
+    assert rows.rejections["reason_code"].to_pylist() == ["invalid_conversion_id"] * 12
+    assert rows.rejections["conversion_id"].to_pylist() == [None] * 12
 
 
 @pytest.mark.parametrize(

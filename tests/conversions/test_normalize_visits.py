@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from xcapi_dagster.conversions.normalize import Normalized, normalize_ip_address, normalize_twclid
 
 # What JavaScript, Python, pandas, SQL and people write where there is nothing.
-NOTHING = ("null", "undefined", "none", "nan", "nil", "n/a", "na", "unknown", "-")
+NOTHING = (
+    *("null", "undefined", "none", "nan", "nil", "n/a", "na", "unknown", "-"),
+    *(r"\n", "<na>", "#n/a", "[null]", "(null)", "<null>"),
+)
 
 
 def column(*values: str | None) -> pa.Array:

@@ -38,7 +38,10 @@ from xcapi_dagster.conversions.texts import (
 )
 
 # What programs write where there is nothing, in lower case.
-_NOTHING = ("null", "none", "nan", "n/a", "na", "nil", "unknown", "undefined", "-")
+_NOTHING = (
+    "null", "none", "nan", "n/a", "na", "nil", "unknown", "undefined", "-",
+    r"\n", "<na>", "#n/a", "[null]", "(null)", "<null>",
+)  # fmt: skip
 # What people type where an address is required. X's own examples (test@twitter.com, test-email@test.com) are none.
 _NOBODY = (
     "test@test.com", "none@none.com", "null@null.com", "na@na.com", "unknown@unknown.com", "noemail@noemail.com",
