@@ -23,7 +23,7 @@ Fingerprints = npt.NDArray[np.uint64]
 
 # Part of every fingerprint, in clear: raise it when the same order becomes another payload, or its fingerprint is
 # computed in another way, for that is no change of the order.
-NORMALIZER_VERSION = 3
+NORMALIZER_VERSION = 4
 
 _VERSION_BITS = 8
 _DIGEST_DIGITS = 64
