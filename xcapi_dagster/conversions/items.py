@@ -203,9 +203,10 @@ def _portions(texts: list[str]) -> Iterator[list[str]]:
 
 
 def _parse(text: str) -> list[dict[str, str | None]] | None:
-    """The items in a JSON array of objects, numbers as text; None if it is anything else."""
+    """The items in a JSON array of objects, or in a JSON text of such; numbers as text; None if it is anything else."""
     try:
-        items = json.loads(text, parse_int=str, parse_float=amounts.rounded, parse_constant=_refuse)
+        items = _load(text)
+        items = _load(items) if isinstance(items, str) else items
     except (ValueError, ArithmeticError, RecursionError):
         return None
     if items is None:
@@ -217,6 +218,10 @@ def _parse(text: str) -> list[dict[str, str | None]] | None:
         for item in items
         if item and not _NAMES.isdisjoint(item)
     ]
+
+
+def _load(text: str) -> Any:
+    return json.loads(text, parse_int=str, parse_float=amounts.rounded, parse_constant=_refuse)
 
 
 def _field_text(value: Any) -> str | None:
