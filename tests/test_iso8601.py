@@ -59,6 +59,8 @@ def test_a_date_is_its_midnight(day: date) -> None:
         ("2026-10-20t08:15:00z", datetime(2026, 10, 20, 8, 15, tzinfo=UTC)),
         ("2026-10-20 08:15:00+02", datetime(2026, 10, 20, 6, 15, tzinfo=UTC)),
         ("2026-10-20 08:15:00 -0330", datetime(2026, 10, 20, 11, 45, tzinfo=UTC)),
+        ("2026-10-20 08:15:00 UTC", datetime(2026, 10, 20, 8, 15, tzinfo=UTC)),
+        ("2026-10-20 08:15:00.5 UTC", datetime(2026, 10, 20, 8, 15, 0, 500_000, tzinfo=UTC)),
         ("\t 2026-10-20T08:15Z \r\n", datetime(2026, 10, 20, 8, 15, tzinfo=UTC)),
         ("\ufeff\u00a0\x1c2026-10-20T08:15Z\u200b\x85\v", datetime(2026, 10, 20, 8, 15, tzinfo=UTC)),
         ("2026-10-20T08:15:00.5Z", datetime(2026, 10, 20, 8, 15, 0, 500_000, tzinfo=UTC)),
@@ -76,7 +78,8 @@ def test_the_spellings_that_databases_write(text: str, instant: datetime) -> Non
     "text",
     [None, "", " ", "yesterday", "2026-02-30", "2023-02-29T00:00:00Z", "2026-13-01", "2026-10-20T24:00:00Z",
      "2026-10-20T08:60:00Z", "2026-10-20T08:15:61Z", "2026-10-20T08:15:00+24:00", "20261020", "20.10.2026",
-     "10/20/2026", "2026-10-20T", "2026-10-20Z", "2026-10-20T08:15:00 Europe/Berlin", "+2026-10-20", "1792484100"],
+     "10/20/2026", "2026-10-20T", "2026-10-20Z", "2026-10-20T08:15:00 Europe/Berlin",
+     "2026-10-20 08:15:00 CET", "2026-10-20 08:15:00 UTC+2", "2026-10-20 UTC", "+2026-10-20", "1792484100"],
 )  # fmt: skip
 def test_anything_else_is_unreadable(text: str | None) -> None:
     """Null in both arrays, never an error and never a day that does not exist."""

@@ -1,9 +1,9 @@
 """ISO 8601 text as time, column-wise: `2026-10-20`, `2026-10-20T08:15`, `2026-10-20 08:15:00.25+02:00`, `…Z`.
 
 Only the extended calendar format is read, as databases print it: date, then optionally a time with or without seconds
-and fraction, then optionally Z or an offset, before which a space may stand; white space and invisible characters at
-both ends are ignored. Everything else is unreadable. The warehouse's windows and the transform both read times here, so
-that no order is of a partition and then has no time.
+and fraction, then optionally Z, an offset or UTC, as BigQuery exports it, before which a space may stand; white space
+and invisible characters at both ends are ignored. Everything else is unreadable. The warehouse's windows and the
+transform both read times here, so that no order is of a partition and then has no time.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ _INVISIBLE = r"[\p{Z}\p{Cf}\t-\r\x1c-\x1f\x{85}]+"
 _PATTERN = (
     r"^(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ](?P<time>[0-9]{2}:[0-9]{2})(?P<seconds>:[0-9]{2}(?:[.,](?P<fraction>[0-9]+))?)?"
-    r"(?: ?(?P<zone>[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?))?)?$"
+    r"(?: ?(?P<zone>[Zz]|UTC|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?))?)?$"
 )
 
 
