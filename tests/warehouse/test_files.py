@@ -124,6 +124,13 @@ def test_csv_is_read_as_rfc_4180_says(folder: Path, write: Write) -> None:
     ]  # fmt: skip
 
 
+def test_nulls_that_databases_write_into_csv_are_nulls(folder: Path, write: Write) -> None:
+    """An order without a value is no order with a wrong one."""
+    write("a.tsv", 'order_id\tordered_at\tvalue\tdescription\n1\t2026-10-20\t\\N\t\\No\n2\t2026-10-20\t""\t\\\n')
+
+    assert [(row["value"], row["description"]) for row in read(f"csv://{folder}")] == [(None, r"\No"), (None, "\\")]
+
+
 def test_csv_may_have_columns_without_a_name(folder: Path, write: Write) -> None:
     """As the numbers of rows that pandas writes, and what follows a separator at the end of each line."""
     write("a.csv", f",{HEADER.strip()},,\n0,1,2026-10-20,ann@example.com,,\n")

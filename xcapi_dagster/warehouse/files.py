@@ -35,9 +35,10 @@ _FIRST_LINE: Final = r"""
     SELECT line FROM read_csv(?, columns = {'line': 'VARCHAR'}, auto_detect = false, header = false,
                               delim = '\x01', quote = '', escape = '', strict_mode = false) LIMIT 1
 """
-_CSV: Final = """
+# `\N` is what PostgreSQL, MySQL, Snowflake and Hive write for null.
+_CSV: Final = r"""
     SELECT * FROM read_csv(?, columns = ?, delim = ?, auto_detect = false, header = true, quote = '"', escape = '"',
-                           strict_mode = true, null_padding = false, ignore_errors = false)
+                           nullstr = ['', '\N'], strict_mode = true, null_padding = false, ignore_errors = false)
 """
 
 
