@@ -138,25 +138,25 @@ def batches(
 
     ``known`` is the request last heard of each conversion of the chunk, at that ``moment`` of the run's memory.
     """
-    for start, end in _cuts(events.ends, min(size, MAX_CONVERSIONS_PER_REQUEST)):
-        here = todo[start:end]
+    positions, keys, fingerprints, heard = np.arange(len(todo)), chunk.keys[todo], chunk.fingerprints[todo], known[todo]
+    for cut in _cuts(events.ends, min(size, MAX_CONVERSIONS_PER_REQUEST)):
         yield Batch(
             events=events,
-            positions=np.arange(start, end),
-            keys=chunk.keys[here],
-            fingerprints=chunk.fingerprints[here],
-            known=known[here],
+            positions=positions[cut],
+            keys=keys[cut],
+            fingerprints=fingerprints[cut],
+            known=heard[cut],
             moment=moment,
         )
 
 
-def _cuts(ends: NDArray[np.int64], size: int) -> Iterator[tuple[int, int]]:
+def _cuts(ends: NDArray[np.int64], size: int) -> Iterator[slice]:
     """Runs of at most ``size`` events and of at most X's bytes; one event that alone is longer is a run."""
     start, count = 0, len(ends) - 1
     while start < count:
-        fitting = int(np.searchsorted(ends, ends[start] + MAX_BODY_BYTES - 100, side="right")) - 1
+        fitting = int(ends.searchsorted(ends[start] + MAX_BODY_BYTES - 100, side="right")) - 1
         end = min(max(fitting, start + 1), start + size, count)
-        yield start, end
+        yield slice(start, end)
         start = end
 
 
