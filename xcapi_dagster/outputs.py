@@ -186,7 +186,10 @@ def check_output_url(url: str) -> None:
 
 def check_folder(folder: Path, variable: str) -> None:
     """Raise ConfigurationError, naming ``variable``, unless files can be written to ``folder``, which may be new."""
-    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    try:
+        existing = next(each for each in (folder, *folder.parents) if each.exists())
+    except OSError as error:  # below a folder that this user may not enter, or with a name that none can have
+        raise ConfigurationError(f"{variable} names a folder that cannot be used: {error.strerror}") from None
     if not existing.is_dir() or not os.access(existing, os.W_OK) or existing.is_relative_to("/proc"):
         raise ConfigurationError(f"{variable} names a folder that cannot be written: {existing} is in the way")
 

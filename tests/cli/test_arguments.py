@@ -48,3 +48,25 @@ def test_a_setting_with_a_typing_error_is_named(xcapi: Callable[..., Result], mo
     told = xcapi("ledger", "status").stderr.splitlines(keepends=True)
     assert "SOMETHING_ELSE" not in "".join(told)
     assert told[0] == "xcapi: XCAPI_ON_UNKOWN is no setting and is not read: did you mean XCAPI_ON_UNKNOWN?\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "before"),
+    [
+        (("status",), "XCAPI_OUTPUT_URL", ""),
+        (("status",), "XCAPI_LEDGER_URL", "sqlite:///"),
+        (("explain", "A-1"), "XCAPI_LEDGER_URL", "sqlite:///"),
+        (("status",), "XCAPI_WAREHOUSE_URL", "duckdb:///"),
+        (("status",), "XCAPI_WAREHOUSE_URL", "sqlite:///"),
+    ],
+)
+@pytest.mark.usefixtures("environ")
+def test_a_path_that_cannot_even_be_looked_at_is_named(
+    xcapi: Xcapi, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], variable: str, before: str
+) -> None:
+    """As one below a folder that this user may not enter: a name that is too long is refused to everybody alike."""
+    monkeypatch.setenv(variable, f"{before}/srv/{'x' * 300}/file")
+    done = xcapi(*command)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"xcapi: {variable}")
+    assert done.stderr.count("\n") == 1

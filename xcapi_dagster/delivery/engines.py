@@ -89,9 +89,15 @@ def check_ledger_url(url: str) -> None:
 
 
 def may_exist(url: str) -> bool:
-    """False where there is certainly no ledger at ``url``: of one on a server, nobody is asked."""
+    """False where there is certainly no ledger at ``url``: of one on a server, nobody is asked.
+
+    Raises ConfigurationError where this user may not look.
+    """
     path = file_of(engine_for(url))
-    return path is None or path.exists()
+    try:
+        return path is None or path.exists()
+    except OSError as error:
+        raise ConfigurationError(f"XCAPI_LEDGER_URL names a file that cannot be used: {error.strerror}") from None
 
 
 def failed(error: Exception) -> LedgerError:

@@ -39,11 +39,12 @@ _PATIENCE_SECONDS = 10
 
 def could_be_a_ledger(path: Path) -> bool:
     """Whether ``path`` is a SQLite database that can be written, or could become one."""
-    existing = next(each for each in (path, *path.parents) if each.exists())
-    if existing != path:
-        return existing.is_dir() and os.access(existing, os.W_OK)
-    with suppress(OSError), path.open("rb") as file:
-        return os.access(path, os.W_OK) and file.read(16) in (b"", b"SQLite format 3\0")
+    with suppress(OSError):  # this user may not even look
+        existing = next(each for each in (path, *path.parents) if each.exists())
+        if existing != path:
+            return existing.is_dir() and os.access(existing, os.W_OK)
+        with path.open("rb") as file:
+            return os.access(path, os.W_OK) and file.read(16) in (b"", b"SQLite format 3\0")
     return False
 
 

@@ -84,10 +84,12 @@ class DuckDB:
     @contextmanager
     def connect(self, orders: Relation) -> Iterator["DuckDBSession"]:
         """A session on the file, which must exist and which nobody may be writing to."""
-        if not self.path.is_file():
-            raise ConfigurationError(f"XCAPI_WAREHOUSE_URL names a DuckDB file that does not exist: {self.path}")
         try:
+            if not self.path.is_file():
+                raise ConfigurationError(f"XCAPI_WAREHOUSE_URL names a DuckDB file that does not exist: {self.path}")
             connection = duckdb.connect(self.path, read_only=True)
+        except OSError as error:
+            raise ConfigurationError(f"XCAPI_WAREHOUSE_URL: {self.path} cannot be read ({error.strerror})") from None
         except duckdb.Error as error:
             raise self._cannot_open(error) from None
         with connection:

@@ -228,8 +228,11 @@ def _read_only(url: sa.URL) -> sa.URL:
     path = Path(url.database or "")
     if not url.database or url.database.startswith((":", "file:")):
         raise ConfigurationError(f"{_VARIABLE} must name a SQLite file: sqlite:///FILE, with three slashes")
-    if not path.is_file():
-        raise ConfigurationError(f"{_VARIABLE} names a SQLite file that does not exist: {path}")
+    try:
+        if not path.is_file():
+            raise ConfigurationError(f"{_VARIABLE} names a SQLite file that does not exist: {path}")
+    except OSError as error:
+        raise ConfigurationError(f"{_VARIABLE}: {path} cannot be read ({error.strerror})") from None
     return url.set(database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
 
 
