@@ -8,7 +8,7 @@ import pytest
 
 from xcapi_dagster.delivery.doubt import doubts, resolve
 from xcapi_dagster.delivery.standing import Policy
-from xcapi_dagster.errors import XConversionsError
+from xcapi_dagster.errors import LedgerError, XConversionsError
 from xcapi_dagster.partitions.relearn import relearn
 from xcapi_dagster.partitions.stamp import read_stamp
 from xcapi_dagster.partitions.upload import write_results
@@ -128,6 +128,15 @@ def test_the_files_say_which_ledger_wrote_them(shop: Shop) -> None:
     with shop.database() as database:
         assert first.ledger_id == second.ledger_id == database.id
         assert first.revision < second.revision <= database.stamp().revision
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"{", b"[]", b'{"ledger_id": "x"}'])
+def test_a_file_that_names_no_ledger_is_refused(shop: Shop, content: bytes) -> None:
+    """Whatever became of it: the line says what to do."""
+    shop.outputs.write_own("ledger.json", "")
+    shop.outputs.own_path("ledger.json").write_bytes(content)
+    with pytest.raises(LedgerError, match=r"ledger\.json does not say which ledger wrote the files beside it"):
+        read_stamp(shop.outputs)
 
 
 def test_a_new_ledger_learns_from_the_files_what_was_accepted(shop: Shop) -> None:

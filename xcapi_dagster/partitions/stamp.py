@@ -23,9 +23,9 @@ def write_stamp(outputs: Outputs, stamp: Stamp) -> None:
 
 def read_stamp(outputs: Outputs) -> Stamp | None:
     """What was written last; None before the first run. Raises LedgerError for a file that says nothing readable."""
-    if (text := outputs.read_own(_FILE)) is None:
-        return None
     try:
+        if (text := outputs.read_own(_FILE)) is None:
+            return None
         facts = json.loads(text)
         return Stamp(str(facts["ledger_id"]), int(facts["revision"]))
     except (ValueError, TypeError, KeyError):
