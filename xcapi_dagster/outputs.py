@@ -86,7 +86,7 @@ class Outputs:
 
     def _files(self, folder: str) -> list[UPath]:
         path = self.root / self.name / folder
-        with _reading(path, self.setting), suppress(FileNotFoundError, NotADirectoryError):
+        with reading(path, self.setting), suppress(FileNotFoundError, NotADirectoryError):
             return list(path.iterdir())
         return []
 
@@ -106,7 +106,7 @@ class Outputs:
     def read_own(self, name: str) -> str | None:
         """What a text file of the instance itself says; None if there is none, which a store must have said."""
         path = self.own_path(name)
-        with _reading(path, self.setting), suppress(FileNotFoundError):
+        with reading(path, self.setting), suppress(FileNotFoundError):
             return str(path.read_text())
         return None
 
@@ -138,7 +138,7 @@ class Outputs:
 
 
 @contextmanager
-def _reading(path: UPath, setting: str) -> Iterator[None]:
+def reading(path: UPath | str, setting: str) -> Iterator[None]:
     """Tell what a folder or a store answers instead of ``path``.
 
     To ask whether a file exists is not enough: to a store that does not answer, libraries say that it does not.

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
+from xcapi_dagster.errors import XConversionsError
 from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.reports import pages
 from xcapi_dagster.reports.history import History, new_reasons
@@ -51,6 +52,29 @@ def test_summaries_are_found_and_damaged_ones_are_not_there(outputs: Outputs) ->
     (folder / "2026-11-04.summary.json").write_text('{"schema_version": 2, "partition": "2026-11-04"}')
     (folder / ".2026-11-05.summary.json.0123").write_text(summary("2026-11-05").model_dump_json())
     assert [each.partition for each in History.of(outputs).all] == ["2026-11-01-05:00", "2026-11-02"]
+
+
+@pytest.mark.parametrize("asked", ["ls", "cat_file"])
+@pytest.mark.parametrize("error", [PermissionError, TimeoutError])
+def test_what_is_not_told_is_not_taken_for_absent(
+    outputs: Outputs, monkeypatch: pytest.MonkeyPatch, asked: str, error: type[OSError]
+) -> None:
+    """A store that does not answer: an overview without a partition would say that there is none."""
+    write(outputs, summary("2026-11-01"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(outputs.root.fs, asked, refuse)
+    with pytest.raises(XConversionsError, match=r"cannot be read \(.*\): check XCAPI_OUTPUT_URL"):
+        pages.write_overview(outputs)
+    assert not outputs.overview.exists()
+
+
+def test_a_file_in_the_place_of_the_folder_has_no_summaries(tmp_path: Path) -> None:
+    """As little as a folder that is not there."""
+    (tmp_path / "file").touch()
+    assert History.of(Outputs(UPath(tmp_path / "file"), "purchases")).all == []
 
 
 def test_a_run_replaces_its_own_summary_and_looks_back_only() -> None:

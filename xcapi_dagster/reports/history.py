@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
 
-from xcapi_dagster.outputs import Outputs
+from xcapi_dagster.outputs import Outputs, reading
 from xcapi_dagster.reports.summary import Summary
 
 _ENOUGH = 3  # partitions before one can say that something was never seen
@@ -21,7 +22,10 @@ class History:
 
     @classmethod
     def of(cls, outputs: Outputs) -> "History":
-        """All summaries that are there. One that cannot be read, as of a newer version, is as if it were not."""
+        """All summaries that are there. One that is none, as of a newer version, is as if it were not.
+
+        Raises XConversionsError where the folder or the store does not say what it has.
+        """
         return cls(_read(outputs, list_summaries(outputs)))
 
     def add(self, summary: Summary) -> None:
@@ -58,11 +62,10 @@ def list_summaries(outputs: Outputs) -> dict[str, str]:
     """The path of every summary, with what the store says of the file: another text when it was written anew."""
     folder = outputs.overview.parent
     folder.fs.invalidate_cache()
-    try:
+    with reading(folder, outputs.setting), suppress(FileNotFoundError, NotADirectoryError):
         listed: list[dict[str, Any]] = folder.fs.ls(folder.path, detail=True)
-    except FileNotFoundError:
-        return {}
-    return {file["name"]: str(file) for file in listed if file["name"].endswith(".summary.json")}
+        return {file["name"]: str(file) for file in listed if file["name"].endswith(".summary.json")}
+    return {}
 
 
 def _read(outputs: Outputs, paths: Iterable[str]) -> list[Summary]:
@@ -71,7 +74,6 @@ def _read(outputs: Outputs, paths: Iterable[str]) -> list[Summary]:
 
 
 def _summary(outputs: Outputs, path: str) -> Summary | None:
-    try:
+    with reading(path, outputs.setting), suppress(FileNotFoundError, ValidationError):
         return Summary.model_validate_json(outputs.root.fs.cat_file(path))
-    except (ValidationError, OSError):
-        return None
+    return None
