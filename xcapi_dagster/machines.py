@@ -5,6 +5,8 @@ A ledger in a file is another ledger on every machine, and two ledgers send ever
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -26,6 +28,18 @@ def dagster_home(settings: Settings) -> Path:
     return home
 
 
+@contextmanager
+def opening_instance(home: Path) -> Iterator[None]:
+    """Raise ConfigurationError when Dagster cannot open its instance in ``home``: its own words may hold a password."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever a dagster.yaml names may raise anything
+        raise ConfigurationError(
+            f"DAGSTER_HOME: Dagster cannot open its instance in {home} ({type(error).__name__}): correct its "
+            "dagster.yaml, or what it names; `dagster instance info` tells more"
+        ) from None
+
+
 def check_ledger_is_shared(settings: Settings, instance: dg.DagsterInstance, executor: str | None = None) -> None:
     """Raise ConfigurationError when runs of ``instance``, or steps with ``executor``, may start where the ledger isn't.
 
@@ -43,7 +57,8 @@ def check_ledger_is_shared(settings: Settings, instance: dg.DagsterInstance, exe
 
 def _starter_elsewhere(instance: dg.DagsterInstance, executor: str | None) -> str | None:
     """The name of what starts work elsewhere, None where all of it starts here."""
-    launcher = type(instance.run_launcher)
+    with opening_instance(Path(instance.root_directory)):
+        launcher = type(instance.run_launcher)
     if launcher.__module__.partition(".")[0] != "dagster":
         return launcher.__name__
     return None if executor is None or executor in _LOCAL_EXECUTORS else f"the executor {executor}"

@@ -20,7 +20,7 @@ from xcapi_dagster.delivery.lease import is_gone, this_process
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.event_tags import INSTANCE_TAG, WANTED, wanted_event_tags
 from xcapi_dagster.loading import load
-from xcapi_dagster.machines import dagster_home
+from xcapi_dagster.machines import dagster_home, opening_instance
 from xcapi_dagster.metadata import WITHOUT_TIME
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.reports.counts import Counts
@@ -188,8 +188,9 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
         if not os.environ.get("DAGSTER_HOME"):
             _give_settings(home)
             os.environ["DAGSTER_HOME"] = str(home)
-        instance = dg.DagsterInstance.get()
-        instance.get_asset_keys(limit=1)
+        with opening_instance(home):
+            instance = dg.DagsterInstance.get()
+            instance.get_asset_keys(limit=1)
         _end_the_dead(instance)
         return instance
 

@@ -41,6 +41,16 @@ def test_a_dagster_home_that_cannot_be_made_is_named(instance: Instance, monkeyp
         dagster_instance(instance.settings)
 
 
+def test_a_dagster_yaml_that_cannot_be_used_is_named(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its folder; Dagster's own words may hold what is in it."""
+    home = instance.settings.home.parent / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("storage: {postgres: secret-word")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with pytest.raises(ConfigurationError, match=rf"^DAGSTER_HOME: .* in {home} \(ParserError\): correct its dagster"):
+        dagster_instance(instance.settings)
+
+
 def test_a_setting_with_a_typing_error_is_named(xcapi: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     """A policy that is not read would be another policy; variables of other programs are nobody's business."""
     monkeypatch.setenv("XCAPI_ON_UNKOWN", "hold")

@@ -330,6 +330,19 @@ def test_what_keeps_dagster_from_starting_a_run(doctor: Doctor, monkeypatch: pyt
     assert "absolute" in doctor(2)["run launcher"]["message"]
 
 
+@pytest.mark.parametrize("text", ["run_launcher: [", "nonsense: secret-word", "run_launcher: {module: none, class: N}"])
+def test_a_dagster_yaml_that_cannot_be_used_is_told_in_a_line(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """The doctor goes on with the other checks; so does a launcher whose package is not installed here."""
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").write_text(text)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    told = doctor(2)["run launcher"]["message"]
+    assert told.startswith(f"DAGSTER_HOME: Dagster cannot open its instance in {tmp_path}/dagster (")
+    assert "secret-word" not in told
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_ledger_that_cannot_be_written(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "ledger").mkdir(mode=0o500)

@@ -22,7 +22,7 @@ from xcapi_dagster.delivery.engines import check_ledger_url, may_exist
 from xcapi_dagster.delivery.safeguards import admit, admit_none
 from xcapi_dagster.doctor.finding import Finding, Status, guarded, not_checked
 from xcapi_dagster.errors import ConfigurationError
-from xcapi_dagster.machines import check_ledger_is_shared, dagster_home
+from xcapi_dagster.machines import check_ledger_is_shared, dagster_home, opening_instance
 from xcapi_dagster.outputs import check_folder, check_output_url
 from xcapi_dagster.reports.identifiers import IDENTIFIERS, STRONG_IDENTIFIERS
 from xcapi_dagster.settings import Settings
@@ -176,10 +176,12 @@ def _ledger(settings: Settings) -> Iterator[Finding]:
 
 def _run_launcher(settings: Settings) -> Iterator[Finding]:
     home = dagster_home(settings)
-    if not (home / "dagster.yaml").exists():
+    with opening_instance(home):
+        instance = dg.DagsterInstance.from_config(str(home)) if (home / "dagster.yaml").exists() else None
+    if instance is None:
         yield Finding("run launcher", "ok", "no Dagster instance yet: runs start on this machine")
         return
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with instance:
         check_ledger_is_shared(settings, instance)
         yield Finding("run launcher", "ok", f"{type(instance.run_launcher).__name__} suits the ledger")
 
