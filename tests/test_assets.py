@@ -147,6 +147,18 @@ def test_a_halted_upload_leaves_its_report(settings: Settings, sandbox: Sandbox)
     assert {values["accepted"] for values in shown(again, "upload_results").values()} == {24}
 
 
+def test_a_halt_in_the_middle_leaves_the_results_of_the_partitions_before(settings: Settings, sandbox: Sandbox) -> None:
+    """X refuses the credentials at the second of three days: the first is done, and shows that."""
+    sandbox.script([{"match": {"conversion_id": "order-42"}, "do": {"status": 401}}])
+    result, instance = run(settings, ("2026-11-02", "2026-11-04"))
+    assert not result.success
+    reported = {key: (told["accepted"], told["pending"]) for key, told in shown(result, "rejection_report").items()}
+    assert reported == {"2026-11-02": (24, 0), "2026-11-03": (0, 24), "2026-11-04": (0, 6)}
+    assert {key: told["accepted"] for key, told in shown(result, "upload_results").items()} == {"2026-11-02": 24}
+    results = dg.AssetKey(["purchases", "upload_results"])
+    assert instance.get_materialized_partitions(results) == {"2026-11-02"}
+
+
 def test_a_range_that_fails_in_the_middle_tells_of_the_partitions_before(settings: Settings, tmp_path: Path) -> None:
     """The second of three days cannot be written: the first was sent, and says so; nothing is said of the others."""
     (tmp_path / "home" / "output" / "purchases" / "rejection_report" / "2026-11-03.csv").mkdir(parents=True)

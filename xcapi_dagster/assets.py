@@ -168,8 +168,10 @@ def _upload(
             yield from _materializations(outputs, uploaded, results, report)
             raise
         yield dg.MaterializeResult(asset_key=report, check_results=verdicts)
-        with sanitized():
-            if halted := next((outcome.halted for outcome in uploaded.values() if outcome.halted), None):
+        if halted := next((outcome.halted for outcome in uploaded.values() if outcome.halted), None):
+            told = _materializations(outputs, uploaded, results, report)
+            yield from (each for each in told if each.asset_key == results)  # those before it are as they should be
+            with sanitized():
                 raise DeliveryHaltedError(halted)
         yield dg.MaterializeResult(asset_key=results)
 
