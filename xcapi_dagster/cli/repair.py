@@ -35,7 +35,9 @@ class Repair:
         counts = recovered(self.lost, outputs)
         today = datetime.now(UTC).date().isoformat()
         if self.lost:
-            lines = [Repaired(today, self.code, key, len(ids), counts[key]) for key, ids in self.lost]
+            lines = [
+                Repaired(today, self.code, each.partition, each.total, counts[each.partition]) for each in self.lost
+            ]
             note(outputs, lines)
             write_overview(outputs)
         return counts
@@ -51,7 +53,7 @@ def begin_repair(code: str, partitions: Sequence[str], settings: Settings) -> Re
         raise ConfigurationError(f"--reason {code[:40]!r} is no reason code; there are {', '.join(like)}")
     outputs = resources.outputs_of(settings)
     lost = lost_for(code, partitions, outputs)
-    orders = sum(len(each.orders) for each in lost)
+    orders = sum(each.total for each in lost)
     told.print(f"{orders:,} orders in {len(lost):,} of {len(partitions):,} partitions were lost for {code}.")
     if lost and REASONS[code].stage == "api":
         with resources.operators_ledger_of(settings) as ledger:

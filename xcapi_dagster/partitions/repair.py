@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.delivery.keys import Entries
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.outputs import FileKind, Outputs
@@ -16,27 +17,48 @@ from xcapi_dagster.reports.history import History
 
 
 class Lost(NamedTuple):
-    """The orders of a partition that carried a reason and that X had not accepted."""
+    """The orders of a partition that carried a reason and that X had not accepted, but for those it must not have.
+
+    ``nameless`` says how many there are besides that have no id, ``accepted`` which orders X had then.
+    """
 
     partition: str
     orders: frozenset[str]
+    nameless: int
+    accepted: frozenset[str]
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return len(self.orders) + self.nameless
 
 
 def lost_for(code: str, partitions: Iterable[str], outputs: Outputs) -> list[Lost]:
     """The partitions, of these, in which orders were lost for the reason ``code``; only their reports are read."""
     wanted = set(partitions)
-    carrying = [
-        summary.partition
+    carrying = {
+        summary.partition: reason.worth.orders
         for summary in History.of(outputs).all
-        if summary.partition in wanted and any(reason.code == code for reason in summary.reasons)
-    ]
-    found = [Lost(key, _orders_with(code, key, outputs) - accepted(key, outputs)) for key in carrying]
-    return [lost for lost in found if lost.orders]
+        for reason in summary.reasons
+        if summary.partition in wanted and reason.code == code
+    }
+    found = [_lost(code, key, orders, outputs) for key, orders in carrying.items()]
+    return [lost for lost in found if lost.total]
+
+
+def _lost(code: str, partition: str, most: int, outputs: Outputs) -> Lost:
+    """What was lost of the partition, in which so many orders at most carry the reason and may be sent."""
+    at_x, carrying = accepted(partition, outputs), _ids(outputs, "rejection_report", partition, "reason_code", (code,))
+    if REASONS[code].severity == "suppressed":
+        return Lost(partition, frozenset(filter(None, carrying)) - at_x, 0, at_x)
+    withheld = frozenset(_ids(outputs, "rejection_report", partition, "severity", ("suppressed",)))
+    nameless = min(carrying.count(None), most)
+    return Lost(partition, frozenset(filter(None, carrying)) - withheld - at_x, nameless, at_x)
 
 
 def accepted(partition: str, outputs: Outputs) -> frozenset[str]:
     """The orders of the partition that X has accepted, by its files."""
-    return _ids(outputs, "upload_results", partition, "state", ("accepted", "changed"))
+    return frozenset(filter(None, _ids(outputs, "upload_results", partition, "state", ("accepted", "changed"))))
 
 
 def reopen(code: str, lost: Iterable[Lost], ledger: Ledger, outputs: Outputs, *, by: str, why: str) -> int:
@@ -64,18 +86,21 @@ def _reopen(refused: pa.Table, ledger: Ledger, *, by: str, why: str) -> int:
 
 
 def recovered(lost: Iterable[Lost], outputs: Outputs) -> Mapping[str, int]:
-    """How many of the orders that were lost X has accepted by now, by partition."""
-    return {each.partition: len(each.orders & accepted(each.partition, outputs)) for each in lost}
+    """How many of the orders that were lost X has accepted by now, by partition.
+
+    Of those that had no id it is as many as X has accepted besides, since nothing tells which they were.
+    """
+    return {each.partition: _recovered(each, accepted(each.partition, outputs)) for each in lost}
 
 
-def _orders_with(code: str, partition: str, outputs: Outputs) -> frozenset[str]:
-    return _ids(outputs, "rejection_report", partition, "reason_code", (code,))
+def _recovered(lost: Lost, at_x: frozenset[str]) -> int:
+    return len(lost.orders & at_x) + min(lost.nameless, len(at_x - lost.orders - lost.accepted))
 
 
-def _ids(outputs: Outputs, kind: FileKind, partition: str, column: str, values: tuple[str, ...]) -> frozenset[str]:
-    """The order ids of the rows of a file whose ``column`` is one of ``values``."""
+def _ids(outputs: Outputs, kind: FileKind, partition: str, column: str, values: tuple[str, ...]) -> list[str | None]:
+    """The order ids of the rows of a file whose ``column`` is one of ``values``; none where there is no such file."""
     with suppress(FileNotFoundError), parquet_file(outputs.path(kind, partition)) as parquet:
         rows = parquet.read(columns=["order_id", column])
-        is_one = pc.is_in(rows[column], pa.array(values))
-        return frozenset(rows["order_id"].filter(is_one).drop_null().to_pylist())
-    return frozenset()
+        ids: list[str | None] = rows["order_id"].filter(pc.is_in(rows[column], pa.array(values))).to_pylist()
+        return ids
+    return []
