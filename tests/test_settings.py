@@ -190,7 +190,7 @@ def test_an_ads_account_needs_neither_pixel_nor_warehouse() -> None:
     """Whoever creates the first event tag has no event id yet."""
     account = account_from_environment({"X_ADS_ACCOUNT_ID": "18ce55gze09"} | OAUTH)
     assert (account.account_id, account.api_url, account.api_version) == ("18ce55gze09", "https://ads-api.x.com", "12")
-    assert account_from_environment(OAUTH, account_id="o1").account_id == "o1"
+    assert account_from_environment(OAUTH | {"X_ADS_ACCOUNT_ID": "o1"}).account_id == "o1"
     assert account_from_environment({}).demo
 
 

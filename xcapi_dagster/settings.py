@@ -205,13 +205,10 @@ def _as_seen_with(prefix: str, environ: Mapping[str, str]) -> Mapping[str, str]:
     return {name: value for name, value in environ.items() if name not in hidden} | own
 
 
-def account_from_environment(
-    environ: Mapping[str, str], *, account_id: str | None = None, needs_oauth: bool = True
-) -> AccountSettings:
+def account_from_environment(environ: Mapping[str, str], *, needs_oauth: bool = True) -> AccountSettings:
     """What ``environ`` says about the ads account alone, with OAuth 1.0a unless not needed: a pixel token only sends.
 
-    An ``account_id`` goes before its variable. Raises ConfigurationError like `from_environment`. Without anything of
-    X it is the demo's.
+    Raises ConfigurationError like `from_environment`. Without anything of X it is the demo's.
     """
     if is_demo(environ):
         return from_environment(environ)
@@ -220,7 +217,7 @@ def account_from_environment(
         for field in AccountSettings.model_fields
         if field in VARIABLES
     }
-    values = {field: text for field, text in told.items() if text} | ({"account_id": account_id} if account_id else {})
+    values = {field: text for field, text in told.items() if text}
     home = environ.get(VARIABLES["home"], "").strip(" \t")
     values = with_stored_token(values, Path(home) if home else None)
     return _checked(AccountSettings, values, missing_oauth(values) if needs_oauth else _missing_credentials(values))

@@ -318,6 +318,33 @@ def test_the_commands_of_a_plan_do_it(xcapi: Any, module: str) -> None:
     assert xcapi("plan", "-m", module, "--exit-code").exit_code == 0
 
 
+def test_a_plan_asks_as_the_instance_does(
+    xcapi: Any, environ: dict[str, str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    """An instance with a prefix has an address, an account and credentials of its own; the commands shown do not."""
+    name = f"prefixed_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(
+        "import dagster as dg\n"
+        "from xcapi_dagster import XConversionsComponent\n"
+        f"defs = XConversionsComponent(name='eu', prefix='EU', event_tags={WANTED!r}).build_defs(None)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {f"EU_{variable}": value for variable, value in environ.items()} | {
+        "EU_X_ADS_PIXEL_ID": "odemo1",
+        "EU_X_ADS_EVENT_ID": "o87ne",
+        "XCAPI_HOME": str(tmp_path),
+        "XCAPI_WAREHOUSE_URL": "duckdb:////none.duckdb",
+        "XCAPI_PIXEL_ALSO_FIRES": "false",
+    }
+    others = {"X_ADS_API_URL": "http://127.0.0.1:9", "X_ADS_ACCOUNT_ID": "another"}
+    for variable, value in (own | others).items():  # the module reads them when it is loaded
+        monkeypatch.setenv(variable, value)
+    done = xcapi("plan", "-m", name, "--name", "eu", **own, **others)
+    assert done.exit_code == 0, done.output
+    assert "Purchase" in done.stdout
+    assert done.stderr.endswith("set X_ADS_… in it to what eu has first.\n")
+
+
 def split(line: str) -> list[str]:
     """What follows `xcapi tags` in a command line, as a shell takes it."""
     done = subprocess.run(["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True)

@@ -17,9 +17,10 @@ from xcapi_dagster.ads_api.tag_plan import plan as planned
 from xcapi_dagster.ads_api.tag_values import EventTag, TagValues, check_change, check_id, check_listing, check_new
 from xcapi_dagster.cli import tag_tables
 from xcapi_dagster.cli.tables import output
+from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.resources import event_tags_of
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project
-from xcapi_dagster.settings import AccountSettings, account_from_environment
+from xcapi_dagster.settings import OAUTH_FIELDS, AccountSettings, account_from_environment
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -151,24 +152,37 @@ def delete(tag_id: str, *, yes: bool, as_json: bool) -> None:
 @_json_option
 def plan(*, module: str, name: str, exit_code: bool, as_json: bool) -> None:
     """Compare the event tags with what `event_tags` in the component's YAML says; changes nothing."""
-    account_id, wanted = Project(module, name).wanted_event_tags()
-    with _event_tags(account_id) as event_tags:
+    project = Project(module, name)
+    settings, (account_id, wanted) = project.settings(), project.wanted_event_tags()
+    with _event_tags(settings) as event_tags:
         steps = planned(wanted, event_tags.find(with_deleted=True).tags)
+    commands = [line for step in steps if (line := tag_tables.command(step))]
     if as_json:
         click.echo(json.dumps({"account_id": account_id, "event_tags": [_as_json(step) for step in steps]}, indent=2))
     elif steps:
         output().print(tag_tables.plan_table(steps))
-        for line in filter(None, map(tag_tables.command, steps)):
+        for line in commands:
             click.echo(line)
     else:
         click.echo("Nothing is asked for: the component's YAML has no event_tags.")
+    if commands and not _is_as_in_environment(settings):
+        click.echo(f"These commands go by the environment: set X_ADS_… in it to what {name} has first.", err=True)
     sys.exit(1 if exit_code and any(step.action != "none" for step in steps) else 0)
 
 
+def _is_as_in_environment(settings: AccountSettings) -> bool:
+    """Whether commands that know the environment alone ask the same ads account, in the same user's name."""
+    try:
+        others = account_from_environment(os.environ)
+    except ConfigurationError:
+        return False
+    return all(getattr(settings, name) == getattr(others, name) for name in ("api_url", "account_id", *OAUTH_FIELDS))
+
+
 @contextmanager
-def _event_tags(account_id: str | None = None) -> Iterator[EventTags]:
-    """The account's event tags, of the environment or the given account."""
-    settings: AccountSettings = account_from_environment(os.environ, account_id=account_id)
+def _event_tags(settings: AccountSettings | None = None) -> Iterator[EventTags]:
+    """The event tags of the environment's ads account, or of that in an instance's ``settings``."""
+    settings = settings or account_from_environment(os.environ)
     if settings.demo:
         click.echo("Nothing is configured: these are the demo's event tags, which its sandbox forgets.", err=True)
     with event_tags_of(settings) as event_tags:
