@@ -111,6 +111,13 @@ def test_the_environment_goes_first(tmp_path: Path, environ: dict[str, str]) -> 
     assert four(from_environment(environ | rotated))[1:3] == ["rotated", "2417045708-token"]
 
 
+def test_a_pixel_token_with_a_prefix_goes_before_the_kept_token(tmp_path: Path, environ: dict[str, str]) -> None:
+    """It is that of another ads account, where the user who signed in may have no role."""
+    write_token(tmp_path / "home", TOKEN)
+    assert four(from_environment(environ | {"EU_X_ADS_PIXEL_TOKEN": "eu-token"}, prefix="EU")) == [None] * 4
+    assert four(from_environment(environ | {"X_ADS_PIXEL_TOKEN": "token"}, prefix="EU"))[2] == "2417045708-token"
+
+
 @pytest.mark.parametrize("name", ["X_ADS_ACCESS_TOKEN", "X_ADS_ACCESS_TOKEN_SECRET"])
 def test_halves_are_not_joined(tmp_path: Path, environ: dict[str, str], name: str) -> None:
     """A token of the environment and a secret of the file belong to different sign-ins."""

@@ -172,13 +172,21 @@ def from_environment(environ: Mapping[str, str], *, prefix: str | None = None, *
     With ``prefix`` EU, EU_X_ADS_PIXEL_ID goes before X_ADS_PIXEL_ID, and so on. Raises ConfigurationError, in one
     line that names every variable to set or to correct, and no value.
     """
-    if prefix:
-        try:
-            return from_environment(_as_seen_with(prefix, environ), **given)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{error} (each variable's name may start with {prefix}_)") from None
-    values: dict[str, Any] = {}
     given = {field: value for field, value in given.items() if value is not None}
+    if not prefix:
+        return _from_environment(environ, given)
+    has_own = bool(environ.get(f"{prefix}_{VARIABLES['pixel_token']}", "").strip())
+    try:
+        return _from_environment(_as_seen_with(prefix, environ), given, takes_kept_token=not has_own)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error} (each variable's name may start with {prefix}_)") from None
+
+
+def _from_environment(
+    environ: Mapping[str, str], given: Mapping[str, Any], *, takes_kept_token: bool = True
+) -> Settings:
+    """As `from_environment`; the token that `xcapi auth login` keeps, which has no prefix, need not be taken."""
+    values: dict[str, Any] = {}
     demo = is_demo(environ) and not given.keys() & {"warehouse_url", "account_id", "pixel_id", "api_url"}
     if demo:
         values |= {**DEMO, "home": Path(".xcapi").absolute(), "api_url": None}
@@ -186,7 +194,7 @@ def from_environment(environ: Mapping[str, str], *, prefix: str | None = None, *
         if text := environ.get(variable, "").strip(" \t"):
             values[field] = text
     values |= given
-    if not demo:
+    if not demo and takes_kept_token:
         values = with_stored_token(values, Path(values["home"]) if "home" in values else None)
     values = _with_places(values)
     return _checked(Settings, values, _missing_credentials(values))
