@@ -128,6 +128,15 @@ def test_partitions_that_do_not_exist_are_named(write: Write, first: str, last: 
         project.partitions(first, last)
 
 
+def test_of_what_was_synced_the_latest_partitions_are_found(write: Write) -> None:
+    """Files of partitions that there are no more, as before the start date was set later or of hours, are none."""
+    project = Project(write("has_latest", ASSETS + MODULES["a_value"]), "shop")
+    synced = {"2026-10-01", "2026-10-20", "2026-10-22", "2026-10-23", "2026-10-23-05:00+0000"}
+    assert project.latest(2, among=synced) == ["2026-10-22", "2026-10-23"]
+    assert project.latest(9, among=synced) == ["2026-10-20", "2026-10-22", "2026-10-23"]
+    assert project.latest(9, among={"2026-10-23-05:00+0000"}) == []
+
+
 def test_a_run_is_followed_to_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that ends between two looks at its log, each line once."""
 

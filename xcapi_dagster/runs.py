@@ -4,7 +4,7 @@ import importlib
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -103,9 +103,10 @@ class Project:
             raise ConfigurationError(f"--from {first} is after --to {last}")
         return existing[existing.index(first) : existing.index(last) + 1]
 
-    def latest(self, count: int) -> Sequence[str]:
-        """The keys of the latest ``count`` partitions that have ended."""
-        return self._partitions.get_partition_keys()[-count:] if self._partitions else []
+    def latest(self, count: int, among: Container[str] | None = None) -> Sequence[str]:
+        """The keys of the latest ``count`` partitions that have ended, of all or of those ``among`` them."""
+        existing = self._partitions.get_partition_keys() if self._partitions else []
+        return [key for key in existing if among is None or key in among][-count:]
 
     def windows(self, partitions: Sequence[str]) -> list[Partition]:
         """The windows of these partitions."""

@@ -39,11 +39,12 @@ def status(first: str | None, last: str | None, *, as_json: bool, instance: Chos
         return list(watch(project.windows(keys), resources.warehouse_of(settings), summaries))
 
     found = watched(project.partitions(first, last) if first and last else project.latest(_LATEST))
-    if first is None and summaries and all(each.is_empty for each in found):
+    synced = project.latest(_LATEST, among=summaries)
+    if first is None and synced and all(each.is_empty for each in found):
         click.echo(
             f"The latest {len(found)} partitions have no orders: these are the latest that were synced.", err=True
         )
-        found = watched(sorted(summaries)[-_LATEST:])
+        found = watched(synced)
     if as_json:
         for each in found:
             click.echo(json.dumps(each.as_dict(), default=str))
