@@ -14,6 +14,7 @@ import pytest
 
 from xcapi_dagster import Sandbox, Settings, build_x_conversions_assets, from_environment, resources
 from xcapi_dagster.conversions.reasons import REASONS
+from xcapi_dagster.delivery.deliver import Delivery
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.settings import DEMO
 
@@ -157,6 +158,23 @@ def test_a_halt_in_the_middle_leaves_the_results_of_the_partitions_before(settin
     assert {key: told["accepted"] for key, told in shown(result, "upload_results").items()} == {"2026-11-02": 24}
     results = dg.AssetKey(["purchases", "upload_results"])
     assert instance.get_materialized_partitions(results) == {"2026-11-02"}
+
+
+def test_an_interrupted_run_leaves_a_page_that_says_what_the_report_does(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal when all was answered: the overview, which is written anew, does not contradict the page."""
+
+    def interrupted(self: Delivery, *arguments: Any) -> None:
+        deliver(self, *arguments)
+        raise dg.DagsterExecutionInterruptedError
+
+    deliver = Delivery.deliver
+    monkeypatch.setattr(Delivery, "deliver", interrupted)
+    assert not run(settings, "2026-11-02")[0].success
+    for page in ("2026-11-02", "index"):
+        path = resources.outputs_of(settings).overview.with_name(f"{page}.html")
+        assert "All 24 orders reached X." in path.read_text()
 
 
 def test_a_range_that_fails_in_the_middle_tells_of_the_partitions_before(settings: Settings, tmp_path: Path) -> None:

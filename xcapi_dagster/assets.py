@@ -26,6 +26,7 @@ from xcapi_dagster.partitions.stamp import write_stamp
 from xcapi_dagster.partitions.upload import Uploaded, upload_partition
 from xcapi_dagster.reports.history import History
 from xcapi_dagster.reports.pages import write_overview, write_page
+from xcapi_dagster.reports.summary import Summary
 from xcapi_dagster.settings import Settings
 from xcapi_dagster.windows import windows_of
 
@@ -229,6 +230,11 @@ def _upload_partitions(
     outputs = resources.outputs_of(settings)
     terms = resources.terms_of(settings, is_history=resources.is_history(partitions, datetime.now(UTC)))
     stamps = latest_stamps(context.instance, settings.name)
+
+    def show(summary: Summary) -> None:
+        history.add(summary)
+        write_page(summary, history, outputs)
+
     try:
         with (
             resources.ledger_of(settings, context.run.run_id, stamps) as ledger,
@@ -239,10 +245,9 @@ def _upload_partitions(
             delivery = Delivery(ledger, client, terms)
             for partition in partitions:
                 uploaded[partition.key] = outcome = upload_partition(
-                    partition.key, ledger, delivery, terms.policy, outputs, context.log.info
+                    partition.key, ledger, delivery, terms.policy, outputs, context.log.info, show
                 )
-                history.add(outcome.summary)
-                write_page(outcome.summary, history, outputs)
+                show(outcome.summary)
                 told = ", ".join(f"{count} {name}" for name, count in outcome.counts.as_dict().items() if count)
                 context.log.info("%s: %s", partition.key, told or "no orders")
     except BaseException:

@@ -88,6 +88,17 @@ def test_no_file_tells_of_it_and_the_others_stay(shop: SandboxedShop, kind: str)
     assert (told["order_id"], told["value"], told["severity"]) == (None, None, "suppressed")
 
 
+def test_a_page_that_is_older_than_its_report_tells_nothing_of_it_either(shop: SandboxedShop) -> None:
+    """The run that wrote the report was killed before its page: the order is on the old one alone."""
+    shop.put(SECRET, value="-1")
+    summary = shop.sync().summary
+    write_page(summary, History([summary]), shop.outputs)
+    shop.put(SECRET)
+    shop.sync()
+    forget_in(shop, SECRET)
+    assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []
+
+
 def test_it_is_not_sent_once_it_was_prepared(shop: SandboxedShop) -> None:
     """A run that read the order before, and wrote its file after, leaves it out and counts it all the same."""
     shop.put("a")

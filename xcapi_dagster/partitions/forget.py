@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from xcapi_dagster.delivery.forgotten import Forgotten, leave_tombstone
 from xcapi_dagster.delivery.ledger import Ledger
-from xcapi_dagster.outputs import FileKind, Outputs
+from xcapi_dagster.outputs import FileKind, Outputs, is_there
 from xcapi_dagster.parquet import parquet_file, parquet_writer
 from xcapi_dagster.partitions.chunks import row_groups
 from xcapi_dagster.partitions.prepare import PREPARED_FILES, forget_prepared, missing_file
@@ -83,7 +83,7 @@ def _erase(order_id: str, found: list[Traces], forgotten: Forgotten, outputs: Ou
             kinds -= set(PREPARED_FILES)
         for kind in kinds:
             _write_without(order_id, kind, each.partition, outputs)
-        if "rejection_report" in each.rows:
+        if is_there(outputs.path("rejection_report", each.partition)):  # whose page may be of an earlier one
             _write_report_anew(each.partition, history, outputs)
 
 
@@ -98,7 +98,7 @@ def _write_without(order_id: str, kind: FileKind, partition: str, outputs: Outpu
 
 
 def _write_report_anew(partition: str, history: History, outputs: Outputs) -> None:
-    """The CSV and the page of a report that was changed; without a summary to build it from, the page goes."""
+    """The CSV and the page of a report; without a summary to build it from, the page goes."""
     with outputs.writing("rejection_csv", partition) as path:
         write_csv([outputs.path("rejection_report", partition)], path)
     summary = next((summary for summary in history.all if summary.partition == partition), None)

@@ -61,12 +61,13 @@ def upload_partition(
     policy: Policy,
     outputs: Outputs,
     tell: Callable[[str], None] = lambda _progress: None,
+    show: Callable[[Summary], None] = lambda _summary: None,
 ) -> Uploaded:
     """Deliver the partition ``key`` and write its results; ``ledger`` must be entered. LedgerError passes through.
 
     Raises XConversionsError, before anything is sent, when a file of the first stage is missing.
     Of a partition that takes long, ``tell`` is told now and then how far it is.
-    A run that is interrupted writes them too, before it ends.
+    A run that is interrupted writes them too, before it ends, and hands to ``show`` what else it would have returned.
     """
     if missing := missing_file(key, outputs):
         raise XConversionsError(
@@ -84,7 +85,7 @@ def upload_partition(
             with suppress(XConversionsError):  # the first error says more
                 write_stamp(outputs, ledger.latest_stamp())  # a ledger that has forgotten some of it is found out
         elif not isinstance(error, Exception):  # a signal: what was in flight is settled
-            write_results(key, ledger, policy, outputs)
+            show(write_results(key, ledger, policy, outputs).summary)
         raise
     return write_results(key, ledger, policy, outputs, halted=delivery.halted)
 
