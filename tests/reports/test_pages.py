@@ -80,3 +80,14 @@ def test_links_of_pages_without_partitions_lead_somewhere(tmp_path: Path) -> Non
     """An overview before the first sync, and a plan."""
     assert dead_links(overview_page([], Outputs(UPath(tmp_path), "purchases"))) == set()
     assert dead_links(plan_page("purchases", [Forecast(partition="2026-11-20").as_dict()], [])) == set()
+
+
+def test_orders_that_were_too_late_are_in_the_table_of_partitions(tmp_path: Path) -> None:
+    """A partition of history that was left to the pixel is not one of which nothing became."""
+    page = overview_page([some("too_late")], Outputs(UPath(tmp_path), "purchases"))
+    table = page[page.index('id="partition-table"') :].partition("</table>")[0]
+    headings = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', table)
+    cells = dict(zip(headings[1:], re.findall(r"<td[^>]*>\s*(.*?)\s*</td>", table, re.DOTALL), strict=True))
+    told = {name: cells[name] for name in ("Read", "Delivered", "Lost", "Waiting", "Too late", "Withheld")}
+    assert told == dict.fromkeys(told, "0") | {"Read": "1", "Too late": "1"}
+    assert "Too late" not in overview_page([some("accepted")], Outputs(UPath(tmp_path), "purchases"))
