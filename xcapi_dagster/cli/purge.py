@@ -7,8 +7,10 @@ import click
 from xcapi_dagster import resources
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.delivery.engines import may_exist
+from xcapi_dagster.outputs import is_there
 from xcapi_dagster.partitions.purge import expired, purge_details
 from xcapi_dagster.partitions.purge import purge as purge_files
+from xcapi_dagster.reports.pages import write_overview
 
 
 @click.command()
@@ -27,7 +29,10 @@ def purge(*, dry_run: bool, instance: ChosenInstance) -> None:
             click.echo(path.name)
         click.echo(f"{len(paths)} files would be deleted.")
     else:
-        click.echo(f"{purge_files(outputs, keep, now)} files were deleted.")
+        deleted = purge_files(outputs, keep, now)
+        click.echo(f"{deleted} files were deleted.")
+        if deleted and is_there(outputs.overview):
+            write_overview(outputs)  # or it would go on telling of reports that are gone
         if keep.details and may_exist(settings.ledger_url):
             with resources.operators_ledger_of(settings) as ledger:
                 click.echo(f"{purge_details(ledger, keep)} requests in the ledger were stripped of their details.")
