@@ -283,3 +283,10 @@ def test_orders_that_were_too_late_are_told_with_the_setting(
     tell([ran], settings, as_json=False)
     assert "2 orders are so old" in (told := capsys.readouterr().err)
     assert "XCAPI_PIXEL_ALSO_FIRES=false" in told
+
+
+def test_a_folder_is_told_as_it_is_called(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its name may hold what looks like markup of the terminal."""
+    settings = from_environment({}, home=tmp_path / "[red]shop[/]", **DEMO)
+    tell([Ran({"2026-11-01": Counts(read=1, accepted=1)}, failures=(), failed_checks=())], settings, as_json=False)
+    assert f"Files: {tmp_path}/[red]shop[/]/output/purchases\n" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import click
+from rich.markup import escape
 
 from xcapi_dagster import demo as the_demo
 from xcapi_dagster.cli.outcomes import run, tell, told
@@ -36,7 +37,8 @@ def demo(home: Path) -> None:
     the_demo.build_warehouse(settings)
     with the_demo.running_sandbox(settings) as url:
         os.environ |= the_demo.environment(settings, url)
-        told.print(f"A sandbox of the X Ads API answers at [bold]{url}[/], the orders are in {settings.warehouse_url}")
+        orders = escape(settings.warehouse_url)
+        told.print(f"A sandbox of the X Ads API answers at [bold]{url}[/], the orders are in {orders}")
         project = Project(BUNDLED_PROJECT, settings.name)
         with dagster_instance(settings) as instance:
             outcomes = run(project, the_demo.PARTITIONS, instance, per_run=1)

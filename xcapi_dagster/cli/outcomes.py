@@ -24,7 +24,7 @@ def run(project: Project, partitions: Sequence[str], instance: dg.DagsterInstanc
     runs = [partitions[start : start + per_run] for start in range(0, len(partitions), per_run)]
     outcomes: list[Ran] = []
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -58,10 +58,10 @@ def tell(
     elif counts:
         output().print(_table(counts))
         outputs = outputs_of(settings)
-        told.print(f"Files: {settings.output_url}/{settings.name}", soft_wrap=True)
+        told.print(f"Files: {settings.output_url}/{settings.name}", soft_wrap=True, markup=False)
         if recovered is not None:
             told.print(f"Recovered: {sum(recovered.values()):,} orders")
-        told.print(f"Report: {outputs.address(outputs.overview)}", soft_wrap=True)
+        told.print(f"Report: {outputs.address(outputs.overview)}", soft_wrap=True, markup=False)
     for note in _notes(outcomes, list(counts.values()), settings):
         click.echo(f"xcapi: {note}", err=True)
 
