@@ -47,3 +47,14 @@ def test_what_was_refused_as_a_group_goes_in_small_requests(shop: SandboxedShop)
         assert found.would_send > 100
         assert shop.sync().counts.accepted == found.would_send
         assert len(sandbox.requests) - before == found.requests > found.would_send // 100
+
+
+def test_why_orders_are_not_sent_is_counted_as_the_report_does(shop: SandboxedShop) -> None:
+    """What is without consent is not counted for what else is wrong with it, which no mend sends."""
+    shop.put("invalid", value="-1")
+    shop.put("withheld", value="-1", consent="denied")
+    shop.put("both", email="nobody", value="-1")
+    reasons = foreseen(shop).reasons
+    assert reasons == {"negative_value": 2, "consent_denied": 1, "no_identifier": 1}
+    told = {each.code: each.worth.orders for each in shop.sync().summary.reasons}
+    assert reasons == {code: told[code] for code in reasons}

@@ -34,6 +34,7 @@ from xcapi_dagster.reports.summary import order_states
 from xcapi_dagster.warehouse import Warehouse
 
 _PREFIX = "xcapi-forecast-"
+_SEVERITIES = {"invalid": "rejected", "suppressed": "suppressed"}  # of what keeps orders in this state from being sent
 
 _COUNTS = {
     Standing.ACCEPTED: "already_accepted",
@@ -151,16 +152,18 @@ class _Tally:
                 self.counts["requests"] += 1
 
     def add_unsent(self, rejections: pa.Table) -> None:
-        """Count why orders would not be sent; those of them that X has, or may have, are changed or held instead."""
+        """Count why orders would not be sent; those of them that X has, or may have, are changed or held instead.
+
+        One that must not be sent is counted for that alone, as in the report.
+        """
         orders = order_states(rejections)
         sent, _, standing = sent_before(orders, self._terms.ledger)
         for state, each in zip(sent["state"].to_pylist(), standing.tolist(), strict=True):
             self.counts.update({state: -1, _COUNTS[Standing(each)]: 1})
-        rows = orders.filter(pc.is_in(orders["state"], pa.array(["invalid", "suppressed"])))["row"]
-        told = rejections.filter(
-            pc.and_(pc.is_in(rejections["row"], rows), pc.not_equal(rejections["severity"], "degraded"))
-        )
-        self.reasons.update(told["reason_code"].to_pylist())
+        for state, severity in _SEVERITIES.items():
+            rows = orders["row"].filter(pc.equal(orders["state"], state))
+            is_why = pc.and_(pc.is_in(rejections["row"], rows), pc.equal(rejections["severity"], severity))
+            self.reasons.update(rejections["reason_code"].filter(is_why).to_pylist())
 
     def _add_ages(self, seconds: NDArray[np.float64]) -> None:
         self.counts["past_deduplication"] += int((seconds > DEDUPLICATION_HOURS * 3600).sum())
