@@ -40,6 +40,19 @@ def test_an_order_in_doubt_whose_time_cannot_be_read_any_more(
     assert told.next_run == "nothing until somebody decides: see `xcapi held list`"
 
 
+def test_an_order_that_is_two_conversions_has_the_story_of_each(shop: SandboxedShop) -> None:
+    """X took one and refused the other, which no run sends again as it is."""
+    shop.put("a")
+    shop.orders.append(shop.orders[0] | {"event_id": "onotset"})
+    shop.sync()
+    told = {each.result["event_id"]: each for each in story(shop, "a")}
+    assert {event: each.state for event, each in told.items()} == {shop.event_id: "accepted", "onotset": "rejected"}
+    assert told[shop.event_id].reasons == []
+    assert [row["reason_code"] for row in told["onotset"].reasons] == ["api_event_id"]
+    assert told["onotset"].next_run.startswith("nothing until it is another order")
+    assert shop.sync().counts.requests == 0
+
+
 def test_an_order_without_consent_is_not_lost_whatever_else_is_wrong_with_it(shop: SandboxedShop) -> None:
     """Its story says what the counts say, with all reasons."""
     shop.put("a", consent="denied", email=None)

@@ -18,6 +18,7 @@ _OF_RESULT = (
     "state", "conversion_id", "event_id", "conversion_time", "value", "currency", "request_id", "http_status",
     "debug_id", "first_sent_at", "settled_at",
 )  # fmt: skip
+_IDS = ("event_id", "conversion_id")
 _OF_REASON = ("reason_code", "stage", "severity", "column", "detail", "fix", "isolated_by")
 _STATE_OF_SEVERITY = (("suppressed", "suppressed"), ("rejected", "invalid"), ("held", "held"))
 
@@ -80,15 +81,27 @@ def _sightings(order_id: str, partition: str, outputs: Outputs) -> list[tuple[di
     """What upload_results and the report of one partition say of the order, a pair for each event it was sent as."""
     results = rows_of(outputs, "upload_results", partition, order_id)
     reasons = rows_of(outputs, "rejection_report", partition, order_id)
-    told = [{name: row[name] for name in _OF_REASON} for row in reasons]
     if results:
-        return [({name: row[name] for name in _OF_RESULT}, told) for row in results]
+        return [
+            ({name: row[name] for name in _OF_RESULT}, [_told(reason) for reason in reasons if _is_of(reason, row)])
+            for row in results
+        ]
     if not reasons:
         return []
     about = {name: reasons[0][name] for name in ("conversion_time", "value", "currency")}
     ids = next(iter(rows_of(outputs, "invalid", partition, order_id)), {})
     about |= {name: ids.get(name) for name in ("conversion_id", "event_id")}
-    return [(dict.fromkeys(_OF_RESULT) | about | {"state": _state(reasons)}, told)]
+    return [(dict.fromkeys(_OF_RESULT) | about | {"state": _state(reasons)}, [_told(reason) for reason in reasons])]
+
+
+def _told(reason: dict[str, Any]) -> dict[str, Any]:
+    return {name: reason[name] for name in _OF_REASON}
+
+
+def _is_of(reason: dict[str, Any], result: dict[str, Any]) -> bool:
+    """Whether a row of the report is about this conversion of the order: what was found before sending is of all."""
+    found_before = reason["stage"] not in ("api", "delivery")
+    return found_before or all(reason[name] == result[name] for name in ("reason_code", "request_id"))
 
 
 def _state(reasons: list[dict[str, Any]]) -> str:
@@ -133,8 +146,8 @@ class _Teller:
 
     def _next(self, partition: str, keys: Keys, result: dict[str, Any]) -> str:
         rows = rows_of(self._outputs, "conversions", partition, self._order_id)
-        sent = self._ledger.memory.look_up(keys).fingerprints
-        fingerprints = np.array([rows[0]["fingerprint"]], np.uint64) if rows else sent
+        found = [row["fingerprint"] for row in rows if all(row[name] == result[name] for name in _IDS)]
+        fingerprints = np.array(found[:1] or self._ledger.memory.look_up(keys).fingerprints, np.uint64)
         time = result["conversion_time"]  # None of an order that was sent with another, and has none that is valid now
         return _NEXT[self._standing(keys, fingerprints, time.timestamp() if time else self._now)]
 
