@@ -167,9 +167,10 @@ def test_the_time_that_the_limits_leave(conversions: int, requests: int, seconds
     assert seconds_at(Limits(events=60_000, requests=400), conversions, requests) == seconds
 
 
-def test_a_page_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["nowhere", "x" * 300])
+def test_a_page_that_cannot_be_written_is_refused_at_once(tmp_path: Path, folder: str) -> None:
     """Before anything is read, and in one line."""
-    nowhere = str(tmp_path / "nowhere" / "plan.html")
+    nowhere = str(tmp_path / folder / "plan.html")
     told = CliRunner().invoke(main, ["plan", "--from", "2026-11-01", "--to", "2026-11-02", "--page", nowhere])
     assert told.exit_code == 2
     assert "plan.html cannot be written" in told.output

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,9 +37,10 @@ _EVENTS_WINDOW = Limits(1, 1).window
 
 def _writable(_context: click.Context, _option: click.Parameter, target: Path | None) -> Path | None:
     """The path, if a file can be written there: to be told after the work would be late."""
-    if target is not None and not os.access(target if target.exists() else target.absolute().parent, os.W_OK):
-        raise click.BadParameter(f"{target} cannot be written")
-    return target
+    with suppress(OSError):  # of a path that cannot even be looked at
+        if target is None or os.access(target if target.exists() else target.absolute().parent, os.W_OK):
+            return target
+    raise click.BadParameter(f"{target} cannot be written")
 
 
 @click.command()
