@@ -1,5 +1,6 @@
 """Which modules of Dagster definitions can be run, and which of their partitions."""
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,6 +136,21 @@ def test_of_what_was_synced_the_latest_partitions_are_found(write: Write) -> Non
     assert project.latest(2, among=synced) == ["2026-10-22", "2026-10-23"]
     assert project.latest(9, among=synced) == ["2026-10-20", "2026-10-22", "2026-10-23"]
     assert project.latest(9, among={"2026-10-23-05:00+0000"}) == []
+
+
+def test_settings_that_were_copied_in_part_are_copied_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed meanwhile would leave an instance without limits of its pools for ever."""
+
+    def killed(source: Path, target: Path) -> None:
+        target.write_text(source.read_text()[:20])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "copy", killed)
+    with pytest.raises(KeyboardInterrupt):
+        runs._give_settings(tmp_path)
+    monkeypatch.undo()
+    runs._give_settings(tmp_path)
+    assert "pools:" in (tmp_path / "dagster.yaml").read_text()
 
 
 def test_a_run_is_followed_to_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:

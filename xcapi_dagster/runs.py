@@ -221,7 +221,9 @@ def _end_the_dead(instance: dg.DagsterInstance) -> None:
 def _give_settings(home: Path) -> None:
     if not (home / "dagster.yaml").exists():
         bundled = importlib.import_module("dagster_project").__file__
-        shutil.copy(Path(str(bundled)).parent / "dagster.yaml", home / "dagster.yaml")
+        unfinished = home / ".dagster.yaml"
+        shutil.copy(Path(str(bundled)).parent / "dagster.yaml", unfinished)
+        unfinished.replace(home / "dagster.yaml")
 
 
 def _counts(result: dg.ExecuteInProcessResult, report: dg.AssetKey) -> dict[str, Counts]:
