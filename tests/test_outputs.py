@@ -252,6 +252,22 @@ def test_a_damaged_file_is_told_of(outputs: Outputs, at: int) -> None:
     assert str(raised.value) == f"{path} is damaged: sync that partition again"
 
 
+def test_a_file_that_cannot_be_opened_is_told_of(outputs: Outputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one in the folder of conversions, which is its owner's alone; one that is not there is another matter."""
+    path = outputs.path("conversions", "2026-11-01")
+    with pytest.raises(FileNotFoundError), parquet_file(path):
+        pass
+    outputs.write_table("conversions", "2026-11-01", TABLE)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    told = pytest.raises(XConversionsError, match=r"2026-11-01\.parquet cannot be read \(access is denied\)$")
+    with told, parquet_file(path):
+        pass
+
+
 def test_a_full_disk_does_not_hide_what_went_wrong() -> None:
     """What is thrown away cannot be written either."""
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
+from xcapi_dagster import stores
 from xcapi_dagster.errors import XConversionsError
 from xcapi_dagster.writing import writable
 
@@ -93,8 +94,17 @@ class ParquetFile(pq.ParquetFile):  # type: ignore[misc] # it has no types
 
 @contextmanager
 def parquet_file(path: UPath) -> Iterator[ParquetFile]:
-    """The Parquet file at ``path``, open for reading."""
-    with path.open("rb") as file, ParquetFile(file, path) as parquet:
+    """The Parquet file at ``path``, open for reading. FileNotFoundError when there is none.
+
+    XConversionsError when it cannot be opened, as by another user than the one who wrote it.
+    """
+    try:
+        opened = path.open("rb")
+    except Exception as error:
+        if isinstance(error, FileNotFoundError) or (why := stores.problem(error)) is None:
+            raise
+        raise XConversionsError(f"{path} cannot be read ({why})") from None
+    with opened as file, ParquetFile(file, path) as parquet:
         yield parquet
 
 
