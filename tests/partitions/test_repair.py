@@ -42,6 +42,20 @@ def test_orders_without_an_id_are_lost_and_come_back_too(shop: SandboxedShop) ->
     assert lost(shop, "missing_order_id") is None
 
 
+def test_an_order_of_which_x_took_another_event_is_lost_for_the_one_it_refused(shop: SandboxedShop) -> None:
+    """And comes back when that is mended, whatever was accepted before."""
+    shop.put("a")
+    shop.orders.append(shop.orders[0] | {"event_id": "onotset"})
+    (reason,) = shop.sync().summary.reasons
+    found = lost(shop, reason.code)
+    assert found
+    assert (found.orders, found.total) == ({"a"}, reason.worth.orders)
+    assert recovered([found], shop.outputs) == {DAY: 0}
+    shop.orders[-1]["event_id"] = "osignup"
+    shop.sync()
+    assert recovered([found], shop.outputs) == {DAY: 1}
+
+
 def test_what_is_withheld_and_has_no_id_is_not_lost(shop: SandboxedShop) -> None:
     """As what was forgotten: nothing is to bring it back."""
     shop.orders += [{"order_id": None, "value": "-1", "consent": "denied", "ordered_at": shop.partition.start}]

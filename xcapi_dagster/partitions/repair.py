@@ -22,6 +22,7 @@ class Lost(NamedTuple):
     ``nameless`` says how many there are besides that have no id, ``accepted`` which orders X had then.
     """
 
+    code: str
     partition: str
     orders: frozenset[str]
     nameless: int
@@ -48,17 +49,21 @@ def lost_for(code: str, partitions: Iterable[str], outputs: Outputs) -> list[Los
 
 def _lost(code: str, partition: str, most: int, outputs: Outputs) -> Lost:
     """What was lost of the partition, in which so many orders at most carry the reason and may be sent."""
-    at_x, carrying = accepted(partition, outputs), _ids(outputs, "rejection_report", partition, "reason_code", (code,))
+    accepted = _accepted(code, partition, outputs)
+    carrying = _ids(outputs, "rejection_report", partition, "reason_code", (code,))
+    orders = frozenset(filter(None, carrying)) - accepted
     if REASONS[code].severity == "suppressed":
-        return Lost(partition, frozenset(filter(None, carrying)) - at_x, 0, at_x)
+        return Lost(code, partition, orders, 0, accepted)
     withheld = frozenset(_ids(outputs, "rejection_report", partition, "severity", ("suppressed",)))
-    nameless = min(carrying.count(None), most)
-    return Lost(partition, frozenset(filter(None, carrying)) - withheld - at_x, nameless, at_x)
+    return Lost(code, partition, orders - withheld, min(carrying.count(None), most), accepted)
 
 
-def accepted(partition: str, outputs: Outputs) -> frozenset[str]:
-    """The orders of the partition that X has accepted, by its files."""
-    return frozenset(filter(None, _ids(outputs, "upload_results", partition, "state", ("accepted", "changed"))))
+def _accepted(code: str, partition: str, outputs: Outputs) -> frozenset[str]:
+    """The orders of the partition that X has accepted, by its files, and of which it refused no event for ``code``."""
+    accepted = _ids(outputs, "upload_results", partition, "state", ("accepted", "changed"))
+    is_xs = REASONS[code].stage == "api"
+    refused = _ids(outputs, "upload_results", partition, "reason_code", (code,)) if is_xs else []
+    return frozenset(filter(None, accepted)) - frozenset(refused)
 
 
 def reopen(code: str, lost: Iterable[Lost], ledger: Ledger, outputs: Outputs, *, by: str, why: str) -> int:
@@ -90,11 +95,11 @@ def recovered(lost: Iterable[Lost], outputs: Outputs) -> Mapping[str, int]:
 
     Of those that had no id it is as many as X has accepted besides, since nothing tells which they were.
     """
-    return {each.partition: _recovered(each, accepted(each.partition, outputs)) for each in lost}
+    return {each.partition: _recovered(each, _accepted(each.code, each.partition, outputs)) for each in lost}
 
 
-def _recovered(lost: Lost, at_x: frozenset[str]) -> int:
-    return len(lost.orders & at_x) + min(lost.nameless, len(at_x - lost.orders - lost.accepted))
+def _recovered(lost: Lost, accepted: frozenset[str]) -> int:
+    return len(lost.orders & accepted) + min(lost.nameless, len(accepted - lost.orders - lost.accepted))
 
 
 def _ids(outputs: Outputs, kind: FileKind, partition: str, column: str, values: tuple[str, ...]) -> list[str | None]:
