@@ -13,7 +13,7 @@ from uuid import uuid4
 from xcapi_dagster.errors import ConfigurationError
 
 _FILE_NAME = "access-token.json"
-_ANEW = "delete it or sign in anew with `xcapi auth login`"
+_ANEW = "delete it, or set X_ADS_CONSUMER_KEY and X_ADS_CONSUMER_SECRET and sign in anew with `xcapi auth login`"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

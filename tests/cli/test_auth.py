@@ -175,6 +175,20 @@ def x() -> Iterator[Sandbox]:
         yield sandbox
 
 
+def test_a_damaged_token_says_how_to_sign_in_anew(tmp_path: Path, environ: dict[str, str]) -> None:
+    """The app's keys were in it: what is said to help does help."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "access-token.json").write_text("{")
+    (tmp_path / "home" / "access-token.json").chmod(0o600)
+    keys = {"X_ADS_CONSUMER_KEY", "X_ADS_CONSUMER_SECRET"}
+    with xcapi("auth", "login", environ={k: v for k, v in environ.items() if k not in keys}) as login:
+        _, told = login.communicate()
+    assert keys <= set(re.findall(r"\w+", told))
+    with xcapi("auth", "login", environ=environ) as login:
+        address, _ = page_of(login.stderr)
+    assert "/oauth/authorize" in address
+
+
 @pytest.fixture
 def signed_in(environ: dict[str, str], x: Sandbox) -> dict[str, str]:
     """All four values in the environment, those of an ad manager."""
