@@ -176,6 +176,14 @@ def test_the_schedule_asks_for_every_partition(cadence: str, days: int) -> None:
 
 
 @pytest.mark.usefixtures("environ")
+def test_passwords_in_urls_are_shown_neither_by_the_component_nor_by_its_assets() -> None:
+    """Dagster keeps the component in the metadata of its assets, and shows that with them."""
+    urls = {"warehouse_url": "postgresql://me:canary@shop/orders", "ledger_url": "postgresql://me:canary@shop/ledger"}
+    assert "canary" not in repr(XConversionsComponent(**urls))
+    assert "canary" not in repr(list(definitions(**urls).resolve_all_asset_specs()))
+
+
+@pytest.mark.usefixtures("environ")
 def test_yaml_goes_before_the_environment() -> None:
     """What the file gives wins; what it leaves out comes from the environment."""
     component = XConversionsComponent(on_unknown="hold", orders="marts.purchases")

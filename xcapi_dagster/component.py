@@ -59,10 +59,10 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
         "and with hourly partitions at half past each hour.",
     )
     look_back: int = Field(default=LOOK_BACK, ge=1, description="How many partitions the schedule looks at each time.")
-    warehouse_url: str | None = Field(default=None, description="XCAPI_WAREHOUSE_URL")
+    warehouse_url: str | None = Field(default=None, repr=False, description="XCAPI_WAREHOUSE_URL")
     orders: str | None = Field(default=None, description="XCAPI_ORDERS: a table, or a path ending in .sql")
-    ledger_url: str | None = Field(default=None, description="XCAPI_LEDGER_URL")
-    output_url: str | None = Field(default=None, description="XCAPI_OUTPUT_URL")
+    ledger_url: str | None = Field(default=None, repr=False, description="XCAPI_LEDGER_URL")
+    output_url: str | None = Field(default=None, repr=False, description="XCAPI_OUTPUT_URL")
     reports_url: str | None = Field(default=None, description="XCAPI_REPORTS_URL: where the output folder is served")
     start_date: str | None = Field(default=None, description="XCAPI_START_DATE: the first partition")
     timezone: str | None = Field(default=None, description="XCAPI_TIMEZONE: of the partitions")
