@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.outputs import check_folder
 from xcapi_dagster.sandbox import Sandbox
 from xcapi_dagster.settings import FIRST_DAY, VARIABLES, Settings
 
@@ -18,7 +19,11 @@ SAMPLE_ORDERS = Path(__file__).parents[1] / "sample_data" / "orders.parquet"
 
 
 def build_warehouse(settings: Settings) -> None:
-    """Create the demo's warehouse, with the table `orders`, unless it is there already."""
+    """Create the demo's warehouse, with the table `orders`, unless it is there already.
+
+    Raises ConfigurationError when its folder cannot be used.
+    """
+    check_folder(settings.home, VARIABLES["home"])
     path = Path(settings.warehouse_url.removeprefix("duckdb:///"))
     if path.exists():
         return
@@ -35,7 +40,11 @@ def build_warehouse(settings: Settings) -> None:
 
 @contextmanager
 def running_sandbox(settings: Settings) -> Iterator[str]:
-    """The URL of a sandbox that runs during the block and remembers, in the home folder, what it received."""
+    """The URL of a sandbox that runs during the block and remembers, in the home folder, what it received.
+
+    Raises ConfigurationError when that folder cannot be used.
+    """
+    check_folder(settings.home, VARIABLES["home"])
     record = settings.home / "sandbox" / "received.jsonl"
     record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with Sandbox(record=record) as sandbox:

@@ -80,3 +80,17 @@ def test_a_path_that_cannot_even_be_looked_at_is_named(
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(f"xcapi: {variable}")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["doctor", "status"])
+@pytest.mark.parametrize("home", ["/proc/nowhere", f"/srv/{'x' * 300}"])
+def test_a_demo_without_a_folder_says_so(
+    xcapi: Xcapi, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, command: str, home: str
+) -> None:
+    """Nothing is configured but where it should be."""
+    for variable in environ:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("XCAPI_HOME", home)
+    done = xcapi(command)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("xcapi: XCAPI_HOME names a folder that cannot be")
