@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from phonenumbers import PhoneMetadata
 
-from xcapi_dagster.conversions.texts import to_bools
+from xcapi_dagster.conversions.texts import keep_where, to_bools
 
 Flags = npt.NDArray[np.bool_]
 
@@ -52,16 +52,19 @@ class NumberingPlan:
         if not with_code.any():
             return self.e164(digits)
         rest = self._without_national_prefix(pc.utf8_slice_codeunits(digits, len(str(self.calling_code))))
-        better = ~self._is_viable(digits) & self._is_viable(rest) | self.too_long[_lengths(digits)]
+        better = with_code & (~self._is_viable(digits) & self._is_viable(rest) | self.too_long[_lengths(digits)])
+        if not better.any():
+            return self.e164(digits)
         main = plan_of_calling_code(self.calling_code)
-        return pc.if_else(pa.array(with_code & better), main.e164(rest), self.e164(digits))
+        return pc.if_else(pa.array(better), main.e164(rest), self.e164(digits))
 
     def e164(self, digits: pa.Array) -> pa.Array:
         """E.164 of national numbers, where a national prefix may come first; null: impossible."""
-        rest = self._without_national_prefix(digits)
-        national = pc.if_else(pa.array(self.may_remain[_lengths(rest)]), rest, digits)
-        numbers = pc.binary_join_element_wise(f"+{self.calling_code}", national, "")
-        return pc.if_else(pa.array(self.possible[_lengths(national)]), numbers, None)
+        national = self._without_national_prefix(digits)
+        if national is not digits:
+            national = pc.if_else(pa.array(self.may_remain[_lengths(national)]), national, digits)
+        possible = keep_where(pa.array(self.possible[_lengths(national)]), national)
+        return pc.binary_join_element_wise(f"+{self.calling_code}", possible, "")
 
     def _without_national_prefix(self, digits: pa.Array) -> pa.Array:
         """The digits without national prefix and carrier code, unless a viable number would cease to be one."""
