@@ -112,6 +112,40 @@ def test_times_in_nanoseconds_are_read(folder: Path, zone: str | None) -> None:
     assert warehouse.count_without_time() == 0
 
 
+@pytest.mark.parametrize("type_", [pa.timestamp("us"), pa.timestamp("ns"), pa.date32(), pa.string()])
+def test_times_without_a_zone_are_local_where_other_files_have_one(folder: Path, type_: pa.DataType) -> None:
+    """Each file's times are what they are alone; a file whose times are all null, or that has none, changes nothing."""
+    midnight = DAY - timedelta(hours=2)  # in Oslo
+    local = pa.array(["2026-10-20"]).cast(pa.timestamp("us")).cast(pa.date32()).cast(type_)
+    for name, column, times in (
+        ("a", "ordered_at", local),
+        ("b", "ordered_at", pa.array([midnight])),
+        ("c", "Ordered_At", local),
+        ("d", "ordered_at", pa.nulls(1)),
+        ("e", "updated_at", local),
+    ):
+        pq.write_table(pa.table({"order_id": [name], column: times}), folder / f"{name}.parquet")
+    warehouse = open_warehouse(f"parquet://{folder}", "orders", "Europe/Oslo")
+
+    (batch,) = warehouse.read(midnight, midnight + timedelta.resolution)
+
+    assert sorted(batch.column("order_id").to_pylist()) == ["a", "b", "c"]
+    assert warehouse.count(midnight, midnight + timedelta.resolution) == 3
+    assert warehouse.count_without_time() == 2
+
+
+def test_times_with_and_without_a_zone_may_have_any_name(folder: Path) -> None:
+    """As a query names them; what DuckDB takes for two columns stays two."""
+    midnight = DAY.replace(tzinfo=None)
+    parquet(folder / "a.parquet", "1", **{'placed "at"': DAY, "Ü": DAY})
+    parquet(folder / "b.parquet", "2", **{'Placed "At"': midnight, "ü": midnight, "ÜX": midnight})
+    (query := folder.with_name("orders.sql")).write_text('SELECT order_id, "placed ""at""" AS ordered_at FROM orders')
+
+    read_ids = [row["order_id"] for row in read(f"parquet://{folder}", str(query))]
+
+    assert read_ids == ["1", "2"]
+
+
 def test_csv_is_read_as_rfc_4180_says(folder: Path, write: Write) -> None:
     """Quotes, separators and line ends in quotes, a byte order mark, empty fields, and no last line end."""
     rows = '1,2026-10-20,"a, ""b""\nc"\r\n2,2026-10-20,\r\n,,\r\n3,2026-10-20,"it\'s"'

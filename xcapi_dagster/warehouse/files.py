@@ -30,7 +30,8 @@ _WILD: Final = frozenset("*[")
 _LONGEST_HEADER: Final = 100_000  # characters
 
 # A file that lacks a column has nulls in it; `country=DE` in a path is a column, of text.
-_PARQUET: Final = "SELECT * FROM read_parquet(?, union_by_name = true, hive_types_autocast = false)"
+_PARQUET: Final = "SELECT * {} FROM read_parquet(?, union_by_name = true, hive_types_autocast = false)"
+_SCHEMAS: Final = "SELECT name, coalesce(duckdb_type, ''), coalesce(num_children, 0) FROM parquet_schema(?)"
 _FIRST_LINE: Final = r"""
     SELECT line FROM read_csv(?, columns = {'line': 'VARCHAR'}, auto_detect = false, header = false,
                               delim = '\x01', quote = '', escape = '', strict_mode = false) LIMIT 1
@@ -126,14 +127,48 @@ def _format(name: str) -> Format | None:
 
 def _view(connection: duckdb.DuckDBPyConnection, files: Sequence[str], format_: Format) -> None:
     """Make the table `orders`; files of different columns have those of all of them."""
-    if format_ == "parquet":
-        connection.sql(_PARQUET, params=[_exactly(files)]).create_view("orders")
-        return
+    selects: list[str] = []
     parameters: list[Any] = []
-    for alike in _by_header(connection, files):
-        parameters += alike
-    selects = [_CSV] * (len(parameters) // 3)
+    if format_ == "parquet":
+        for texts, alike in _by_zones(connection, files):
+            selects.append(_PARQUET.format(texts))
+            parameters.append(_exactly(alike))
+    else:
+        for header in _by_header(connection, files):
+            selects.append(_CSV)
+            parameters += header
     connection.sql(" UNION ALL BY NAME ".join(selects), params=parameters).create_view("orders")
+
+
+def _by_zones(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """What reads the times of Parquet files that have a zone in some of them alone, and the files for which it does.
+
+    As text, which says of each whether it has one: of both, DuckDB makes times that all have one or none.
+    """
+    times = list(_times(connection, files))
+    every = set[tuple[str, bool]]().union(*times)
+    mixed = {(name, has_zone) for name, has_zone in every if (name, not has_zone) in every}
+    groups: dict[frozenset[tuple[str, bool]], list[str]] = {}
+    for file, told in zip(files, times, strict=True):
+        groups.setdefault(told & mixed, []).append(file)
+    for told, alike in groups.items():
+        texts = ", ".join(f'"{name}"::VARCHAR AS "{name}"' for name, _ in told)
+        yield (f"REPLACE ({texts})" if texts else ""), alike
+
+
+def _times(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[frozenset[tuple[str, bool]]]:
+    """For each Parquet file the columns that are times, as SQL quotes them, and whether they have a zone."""
+    rows = iter(connection.sql(_SCHEMAS, params=[_exactly(files)]).fetchall())  # a file, its columns, their fields
+    for _, (_, _, columns) in zip(files, rows, strict=True):
+        times: set[tuple[str, bool]] = set()
+        for _ in range(columns):
+            name, type_, fields = next(rows)
+            while fields:
+                fields += next(rows)[2] - 1
+            if type_ == "DATE" or type_.startswith("TIMESTAMP"):
+                folded = name.encode().lower().decode()  # as DuckDB does it, of ASCII alone
+                times.add((folded.replace('"', '""'), type_.startswith(("TIMESTAMP WITH", "TIMESTAMPTZ"))))
+        yield frozenset(times)
 
 
 def _by_header(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[list[Any]]:
