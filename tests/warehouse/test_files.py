@@ -146,6 +146,23 @@ def test_times_with_and_without_a_zone_may_have_any_name(folder: Path) -> None:
     assert read_ids == ["1", "2"]
 
 
+@pytest.mark.parametrize("other", ["EMAIL", "email"])
+def test_a_column_that_a_parquet_file_has_twice_is_refused(folder: Path, other: str) -> None:
+    """Whichever case they have, as in CSV and in databases; fields of structs and unknown columns may be alike."""
+    names = ["order_id", "ordered_at", "email", "items", "Note", "note"]
+    columns = [["1"], [DAY], ["ann@example.com"], [[{"email": 1, "note": {"email": 2}}]], [1], [2]]
+    once = pa.table([pa.array(column) for column in columns], names)
+    pq.write_table(once, folder / "a.parquet")
+    assert ids(f"parquet://{folder}") == ["1"]
+
+    pq.write_table(once.append_column(other, [["bob@example.com"]]), folder / "b.parquet")
+    with pytest.raises(ConfigurationError) as caught:
+        open_warehouse(f"parquet://{folder}", "orders", "UTC").describe()
+    assert str(caught.value) == (
+        f"XCAPI_WAREHOUSE_URL: {folder}/b.parquet has the column email twice; drop one of them"
+    )
+
+
 def test_csv_is_read_as_rfc_4180_says(folder: Path, write: Write) -> None:
     """Quotes, separators and line ends in quotes, a byte order mark, empty fields, and no last line end."""
     rows = '1,2026-10-20,"a, ""b""\nc"\r\n2,2026-10-20,\r\n,,\r\n3,2026-10-20,"it\'s"'

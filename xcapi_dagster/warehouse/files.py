@@ -16,7 +16,7 @@ from upath import UPath
 from xcapi_dagster import stores
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.warehouse.duckdb import DuckDBSession, start_session
-from xcapi_dagster.warehouse.query import Naming, Relation
+from xcapi_dagster.warehouse.query import KNOWN_COLUMNS, Naming, Relation
 
 Format = Literal["parquet", "csv"]
 
@@ -157,14 +157,21 @@ def _by_zones(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> It
 
 
 def _times(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[frozenset[tuple[str, bool]]]:
-    """For each Parquet file the columns that are times, as SQL quotes them, and whether they have a zone."""
+    """For each Parquet file the columns that are times, as SQL quotes them, and whether they have a zone.
+
+    ConfigurationError where a known column is there twice, of which DuckDB would call one `EMAIL_1`.
+    """
     rows = iter(connection.sql(_SCHEMAS, params=[_exactly(files)]).fetchall())  # a file, its columns, their fields
-    for _, (_, _, columns) in zip(files, rows, strict=True):
+    for file, (_, _, columns) in zip(files, rows, strict=True):
         times: set[tuple[str, bool]] = set()
+        known: set[str] = set()
         for _ in range(columns):
             name, type_, fields = next(rows)
             while fields:
                 fields += next(rows)[2] - 1
+            if name.lower() in known:
+                raise ConfigurationError(f"{_VARIABLE}: {file} has the column {name.lower()} twice; drop one of them")
+            known |= {name.lower()} & {*KNOWN_COLUMNS}
             if type_ == "DATE" or type_.startswith("TIMESTAMP"):
                 folded = name.encode().lower().decode()  # as DuckDB does it, of ASCII alone
                 times.add((folded.replace('"', '""'), type_.startswith(("TIMESTAMP WITH", "TIMESTAMPTZ"))))
