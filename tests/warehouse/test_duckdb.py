@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pytest
 import sqlalchemy as sa
 
-from xcapi_dagster.conversions.normalize import normalize_text
+from xcapi_dagster.conversions.normalize import normalize_items, normalize_text
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse import open_warehouse
 from xcapi_dagster.warehouse.batches import BATCH_BYTES
@@ -92,6 +92,19 @@ def test_long_texts_come_shortened(duckdb_shop: "Shop") -> None:
     assert normalize_text(pa.array([longest, longer])).faults["text_too_long"].to_pylist() == [False, True]
     duckdb_shop.execute("DROP TABLE orders")
     assert read_one(duckdb_shop, "repeat('x', 800000)", "items") == "x" * 800_000
+
+
+def test_long_items_are_too_long_and_not_unreadable(duckdb_shop: "Shop") -> None:
+    """A part of their JSON would be none."""
+    items = read_one(duckdb_shop, """concat('[{"content_id": "', repeat('x', 2000000), '"}]')""", "items")
+
+    faults = normalize_items(pa.array([items])).faults
+
+    assert len(items) < 100_100
+    assert {name: rows.to_pylist() for name, rows in faults.items() if name != "text_has_identifier"} == {
+        "invalid_items": [False],
+        "text_too_long": [True],
+    }
 
 
 @pytest.mark.parametrize("unit", ["TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ"])

@@ -59,6 +59,7 @@ _EXACT = {*_INTEGERS, "float", "double", "decimal", "boolean", "varchar", "blob"
 _NESTED = {"list", "array", "struct", "map", "union"}
 _TEXT_BYTES = 100_000  # longer texts are too long for any column
 _ITEMS_BYTES = 800_000  # of items, with fields that are not read
+_LONG_ITEMS = f'[{{"content_id":"{"x" * (_TEXT_BYTES + 1)}"}}]'  # in place of longer ones, of which a part is no JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +188,17 @@ def _column(name: str, type_: DuckDBPyType, arrow_type: pa.DataType) -> Column:
     if type_.id in _NESTED and not _is_list_of_exact_structs(type_):
         return Column(name, sa.cast(sa.func.to_json(found), sa.String), JSON)
     if type_.id == "varchar":
-        most = _ITEMS_BYTES if name.lower() == "items" else _TEXT_BYTES
-        return Column(name, _without_end(found, most), arrow_type)
+        return Column(name, _shortened(found, is_items=name.lower() == "items"), arrow_type)
     if type_.id in _EXACT or type_.id in _NESTED:
         return Column(name, found, arrow_type)
     return Column(name, sa.cast(found, sa.String), pa.string())  # also hugeint, which may not fit Arrow's decimals
 
 
-def _without_end(text: Expression, most: int) -> Expression:
+def _shortened(text: Expression, *, is_items: bool) -> Expression:
     """The text, but of one that is too long only so much that it still is: two thousand rows of it may be gigabytes."""
-    return sa.case((sa.func.strlen(text) > most, sa.func.left(text, most + 1)), else_=text)
+    if is_items:
+        return sa.case((sa.func.strlen(text) > _ITEMS_BYTES, sa.literal(_LONG_ITEMS)), else_=text)
+    return sa.case((sa.func.strlen(text) > _TEXT_BYTES, sa.func.left(text, _TEXT_BYTES + 1)), else_=text)
 
 
 def _is_list_of_exact_structs(type_: DuckDBPyType) -> bool:
