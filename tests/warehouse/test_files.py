@@ -217,6 +217,7 @@ def test_a_line_that_is_not_like_the_first_is_no_short_read(folder: Path, write:
     [
         ("a.csv", HEADER + "1,2026-10-20,\xff", "is not whole CSV in UTF-8"),
         ("a.csv", "order_id,ordered_at,Order_ID\n1,2026-10-20,2\n", "names a column twice in its first line"),
+        ("a.csv", f"{HEADER}1,,{'x' * 2_000_000}\n", "has a line of more than 2,000,000 bytes, which is too long"),
         ("a.parquet", "no Parquet at all", "is not a whole Parquet file"),
         ("a.csv.gz", "no gzip", "is not whole CSV in UTF-8"),
     ],
@@ -241,6 +242,14 @@ def test_a_first_line_without_names_is_told_of(folder: Path, write: Write, conte
     with pytest.raises(
         ConfigurationError, match=f"the first line of {path} is {told}: a CSV file begins with the names"
     ):
+        open_warehouse(f"csv://{folder}", "orders", "UTC").describe()
+
+
+@pytest.mark.parametrize("start", ["sep=;\n", "\ufeffsep=,\r\n"])
+def test_a_line_that_tells_excel_the_separator_is_told_of(folder: Path, write: Write, start: str) -> None:
+    """Not as names of columns, which it has in place of."""
+    path = write("a.csv", start + HEADER + "1,2026-10-20,x\n")
+    with pytest.raises(ConfigurationError, match=f"the first line of {path} is sep=, which is for Excel alone: leave"):
         open_warehouse(f"csv://{folder}", "orders", "UTC").describe()
 
 

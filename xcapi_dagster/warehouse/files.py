@@ -189,6 +189,11 @@ def _by_header(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> I
                 f"{_VARIABLE}: the first line of {file} is {'too long' if header else 'empty'}: a CSV file begins with "
                 "the names of its columns"
             )
+        if header.startswith("sep="):
+            raise ConfigurationError(
+                f"{_VARIABLE}: the first line of {file} is sep=, which is for Excel alone: leave it out; what "
+                "separates fields is seen from the names of the columns"
+            )
         headers.setdefault(header, []).append(file)
     for header, alike in headers.items():
         separator = max(_SEPARATORS, key=header.count)
@@ -206,6 +211,8 @@ def _exactly(files: Sequence[str]) -> list[str]:
 
 def _unreadable(files: Sequence[str], format_: Format, error: Exception) -> ConfigurationError:
     which = next((file for file in files if file in str(error)), files[0] if len(files) == 1 else "one of the files")
+    if "Maximum line size" in str(error):
+        return ConfigurationError(f"{_VARIABLE}: {which} has a line of more than 2,000,000 bytes, which is too long")
     return ConfigurationError(
         f"{_VARIABLE}: {which} is not {'a whole Parquet file' if format_ == 'parquet' else 'whole CSV in UTF-8'}"
     )
