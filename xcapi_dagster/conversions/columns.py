@@ -5,6 +5,7 @@ becomes null (times); the rules find it there.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from uuid import UUID
@@ -96,7 +97,12 @@ def _amount_from_json(text: str) -> str | None:
     return _from_json(text, of_fraction=rounded)
 
 
-def _from_json(text: str, of_fraction: Callable[[str], str] = str) -> str | None:
+def _without_zeros(fraction: str) -> str:
+    """The digits of a whole number without what follows them: an id of 5.00 is 5, as in other columns of numbers."""
+    return re.sub(r"\.0+$", "", fraction)
+
+
+def _from_json(text: str, of_fraction: Callable[[str], str] = _without_zeros) -> str | None:
     """The text that is in a JSON text, the digits of a number, true or false; UNREADABLE for lists and objects."""
     try:
         value = json.loads(text, parse_int=str, parse_float=of_fraction, parse_constant=str)
