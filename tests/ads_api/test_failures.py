@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -209,6 +210,20 @@ def test_a_connection_that_was_closed_in_between_is_replaced(wire: Any, client: 
     post(sender)
     assert is_closed.wait(30)
     post(sender)
+    assert [request.connection for request in server.received] == [1, 2]
+
+
+def test_an_answer_that_is_still_to_come_is_not_taken_for_that_to_another_request(wire: Any, client: Any) -> None:
+    """After a status that announces one, as 103 does, it is unknown, and the connection is not used again."""
+
+    def announcing(connection: socket.socket) -> None:
+        wire.sending(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")(connection)
+        time.sleep(0.2)
+        wire.accepting()(connection)
+
+    server = wire.serve(announcing, wire.answering(401))
+    sender = client(server.url)
+    assert [post(sender).kind, post(sender).kind] == ["unknown", "halted"]
     assert [request.connection for request in server.received] == [1, 2]
 
 

@@ -15,6 +15,7 @@ from xcapi_dagster.ads_api.transport import failure_reason, never_connected, ope
 MAX_ANSWER_BYTES = 5_000_000  # 500 rows with several errors each make a few 100 kB, 1,000 event tags some 1 MB
 TIMEOUT = (10.0, 60.0)
 _READ_BYTES = 65_536
+_FIRST_FINAL_STATUS = 200  # RFC 9110, section 15.2: after what is below, the answer is still to come
 _HEADERS = {"Accept": "application/json", "User-Agent": "xcapi-dagster"}
 
 
@@ -87,6 +88,8 @@ class Connection:
                 timeout=self._timeout,
                 preload_content=False,
             )
+            if response.status < _FIRST_FINAL_STATUS:
+                response.close()  # with its connection, on which another request would take that for its own
             return Reply(response.status, response.headers, _content(response), offset)
         except (OSError, HTTPError) as error:
             may_have_arrived = watched.was_asked_for if watched else not never_connected(error)
