@@ -1,10 +1,13 @@
 """`xcapi held`: what waits for an operator, and the decision."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from click.testing import Result
+
+from xcapi_dagster.cli.operator import operator
 
 DAY = "2026-11-20"
 Xcapi = Callable[..., Result]
@@ -30,6 +33,21 @@ def test_what_is_held_is_listed_and_shown(instance: Instance, xcapi: Xcapi, xcap
     assert xcapi_json("held", "list", "--partition", "2026-11-19") == []
     assert [order["order_id"] for order in xcapi_json("held", "show", str(request))["orders"]] == ["A-1", "A-2"]
     assert "A-2" in xcapi("held", "show", str(request)).stdout
+
+
+@pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found: 12345"), OSError("No username set")])
+def test_a_user_without_a_name_decides_by_its_number(
+    error: Exception, instance: Instance, xcapi: Xcapi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the one of a container may be, for which Python has one error or, since 3.13, another."""
+
+    def nobody() -> str:
+        raise error
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    instance.sent("held", "A-1")
+    assert xcapi("held", "resolve", "1", "--as", "accepted", "--why", "she looked").exit_code == 0
+    assert operator().startswith(f"{os.getuid()}@")
 
 
 @pytest.mark.parametrize("choice", [["1"], ["--all"], ["--partition", DAY]])

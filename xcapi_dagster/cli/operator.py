@@ -1,6 +1,7 @@
 """What the operator's commands have in common: the ledger of an instance, who decides, and why."""
 
 import getpass
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,8 +34,12 @@ def ledger_of(instance: ChosenInstance) -> Iterator[tuple[Ledger, Settings]]:
 
 
 def operator() -> str:
-    """Who decides: the user and the machine."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    """Who decides: the user, by number where containers give it no name, and the machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # the latter since Python 3.13
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def plain(text: object) -> str:
