@@ -180,3 +180,26 @@ def test_a_ledger_with_other_keys_is_refused(fact: str, words: str, ledger_url: 
     query(ledger_url, f"UPDATE meta SET value = '00' WHERE name = '{fact}'")
     with pytest.raises(LedgerError, match=words):
         Database(ledger_url)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "value = 'zz' || substr(value, 3) WHERE name = 'salt'",
+        "value = '00112233445566778899aabbccddeeff' WHERE name = 'salt'",
+        "name = 'iD' WHERE name = 'id'",
+    ],
+)
+@pytest.mark.parametrize("version", [5, 6])
+def test_a_damaged_ledger_is_told_as_such_and_not_changed(
+    version: int, damage: str, ledger_url: str, query: Query
+) -> None:
+    """Also while it is of an older version: by another salt no order would be known."""
+    Database(ledger_url).close()
+    if version < 6:
+        become_older(ledger_url, query, version)
+    query(ledger_url, f"UPDATE meta SET {damage}")
+    damaged = query(ledger_url, "SELECT name, value FROM meta ORDER BY name")
+    with pytest.raises(LedgerError, match="is damaged"):
+        Database(ledger_url)
+    assert query(ledger_url, "SELECT name, value FROM meta ORDER BY name") == damaged

@@ -12,6 +12,8 @@ from xcapi_dagster.delivery.sqlite_file import RESTORE
 from xcapi_dagster.delivery.tables import SCHEMA_VERSION, gap, instance, meta, metadata, predecessor, request
 from xcapi_dagster.errors import LedgerError
 
+_DAMAGED = f"the ledger is damaged (its id or its salt is not as it was written): {RESTORE}"
+
 
 def create(connection: Connection) -> None:
     """Make the tables of a new ledger."""
@@ -54,8 +56,9 @@ def facts_of(connection: Connection) -> dict[str, str]:
 
 def check_facts(facts: Mapping[str, str]) -> None:
     """Raises LedgerError when the id, the salt or the digest is not as it was written: nothing would be known."""
-    if facts.get("checksum") != _checksum_of(facts) or facts.get("key_digest") not in KEY_DIGESTS:
-        raise LedgerError(f"the ledger is damaged (its id or its salt is not as it was written): {RESTORE}")
+    _check_checksum(facts)
+    if facts.get("key_digest") not in KEY_DIGESTS:
+        raise LedgerError(_DAMAGED)
     if facts.get("key_probe") != _key_probe_of(facts):
         raise LedgerError(
             "this version of pandas digests in another way than the one with which the ledger was begun, so that every "
@@ -73,8 +76,13 @@ def _key_probe_of(facts: Mapping[str, str]) -> str:
     return conversion_keys(key_digest_of(facts), "", [""], [""]).tobytes().hex()
 
 
+def _check_checksum(facts: Mapping[str, str]) -> None:
+    if facts.get("checksum") != _checksum_of(facts):
+        raise LedgerError(_DAMAGED)
+
+
 def _checksum_of(facts: Mapping[str, str]) -> str:
-    return str(zlib.crc32(f"{facts['id']} {facts['salt']}".encode()))
+    return str(zlib.crc32(f"{facts.get('id')} {facts['salt']}".encode()))
 
 
 def _to_2(connection: Connection) -> None:
@@ -144,8 +152,9 @@ def _to_5(connection: Connection) -> None:
 
 
 def _to_6(connection: Connection) -> None:
-    """Keys are made in more than one way."""
+    """Keys are made in more than one way. Raises LedgerError for a salt that would make none that is known."""
     facts = facts_of(connection) | {"key_digest": "blake2b"}
+    _check_checksum(facts)
     added = {"key_digest": facts["key_digest"], "key_probe": _key_probe_of(facts)}
     connection.execute(insert(meta), [{"name": name, "value": value} for name, value in added.items()])
 
