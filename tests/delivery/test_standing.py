@@ -268,6 +268,16 @@ def test_accepted_after_all_is_accepted(history: History) -> None:
     assert history.outcome().request_id[0].as_py() == first
 
 
+def test_accepted_after_all_and_another_since_is_changed(history: History) -> None:
+    """Given up, declared lost, and rejected as it is now; then it is heard that X has accepted the first, as it was."""
+    first = history.request("unknown")
+    history.request("lost")
+    history.ruled("rejected", fingerprint=SENT + 1)
+    history.settle(first, "accepted")
+    assert Standing(history.known(fingerprint=SENT + 1).standing[0]) == Standing.CHANGED
+    assert history.known().known.verdicts == {}
+
+
 def test_a_request_after_a_verdict_counts_more(history: History) -> None:
     """Corrected at X and accepted since: accepted."""
     history.ruled("rejected")

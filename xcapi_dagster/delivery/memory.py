@@ -37,7 +37,7 @@ class Known(NamedTuple):
 
     requests: NDArray[np.uint32]
     fingerprints: Fingerprints
-    verdicts: Mapping[int, Verdict]  # position -> verdict, where it is newer than the request
+    verdicts: Mapping[int, Verdict]  # position -> verdict, where it is newer than the request, which X did not accept
     heard: NDArray[np.uint32]
     moment: int
 
@@ -159,7 +159,8 @@ class Memory:
         if not self._verdicts:
             return {}
         verdicts = enumerate(self._verdicts.get(key.tobytes()) for key in keys)
-        return {at: ruling for at, ruling in verdicts if ruling and ruling.request_id > requests[at]}
+        is_final = self.are(requests, "accepted")
+        return {at: each for at, each in verdicts if each and each.request_id > requests[at] and not is_final[at]}
 
     def are(self, requests: NDArray[np.uint32], *states: RequestState) -> NDArray[np.bool_]:
         """Which of these requests, 0 for none, are in one of ``states``."""

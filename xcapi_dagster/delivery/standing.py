@@ -116,12 +116,9 @@ _OF_STATE: Mapping[str, Standing] = {
 def _apply_verdicts(verdicts: Mapping[int, Verdict], fingerprints: Fingerprints, standing: NDArray[np.uint8]) -> None:
     """Let a verdict count where it is about the order as it is now. A group that is in doubt and must wait, waits.
 
-    A suspected row is tried again like a group: what X refused may have been everything. What X has accepted is the
-    last word, also where that was heard later.
+    A suspected row is tried again like a group: what X refused may have been everything.
     """
     for position, ruling in verdicts.items():
-        if standing[position] == Standing.ACCEPTED:
-            continue
         if ruling.fingerprint != int(fingerprints[position]):
             continue
         if ruling.state == "rejected":
