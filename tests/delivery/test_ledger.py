@@ -299,6 +299,31 @@ def test_what_the_dead_had_in_flight_is_unknown(
     assert query(ledger_url, "SELECT state, settled_at IS NULL FROM request")[0] in [("unknown", 0), ("unknown", False)]
 
 
+def test_what_the_dead_had_in_flight_by_a_clock_that_was_ahead_is_unknown(
+    sqlite_url: str, open_ledger: OpenLedger, clock: Clock, query: Query
+) -> None:
+    """The machine was started anew and its clock set right: nobody waits until it is as late as it was then."""
+    clock.now += 30 * 24 * HOUR
+    claim(open_ledger(sqlite_url, "dead"), "a")
+    query(sqlite_url, "UPDATE owner SET boot = 'an earlier one'")
+    clock.now -= 30 * 24 * HOUR
+    assert state_of(open_ledger(sqlite_url, "later"), "a") == "unknown"
+
+
+def test_a_run_lives_on_when_a_clock_that_was_ahead_is_set_right(
+    sqlite_url: str, open_ledger: OpenLedger, clock: Clock
+) -> None:
+    """Of a process of this machine one knows that it lives: what it has in flight stays its own."""
+    clock.now += 30 * 24 * HOUR
+    alive = open_ledger(sqlite_url, "alive")
+    claimed = claim(alive, "a")
+    clock.now -= 30 * 24 * HOUR
+    assert state_of(open_ledger(sqlite_url, "other"), "a") == "in_flight"
+    alive.refresh()
+    settle(alive, claimed, "not_processed", "a")
+    assert state_of(open_ledger(sqlite_url, "later"), "a") is None
+
+
 @pytest.mark.parametrize("elsewhere", ["host", "boot"])
 def test_a_process_number_means_nothing_elsewhere(
     elsewhere: str, ledger_url: str, open_ledger: OpenLedger, query: Query

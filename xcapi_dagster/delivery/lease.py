@@ -16,6 +16,7 @@ from xcapi_dagster.errors import DeliveryHaltedError, LedgerError
 
 LEASE_SECONDS = 300.0
 HEARTBEAT_SECONDS = 15.0
+_LONGEST_LEASE_SECONDS = 3600.0  # one that lasts longer was taken by a clock that was ahead and is right again
 
 _LOST = "this run's lease on the ledger ran out while it stood still: start it again"
 
@@ -95,7 +96,8 @@ class Heartbeat:
 def in_flight_of_the_dead(connection: Connection, account: str, scope: str, now: float) -> Sequence[Any]:
     """The requests in flight, with id, account and size, of the account or the scope whose owner is no more.
 
-    The leases of processes that have ended, as far as this machine can tell, end here.
+    The leases of processes that have ended, as far as this machine can tell, end here; so do those of a time to come,
+    which the heart of a run that lives sets right.
     """
     _end_leases_of_the_gone(connection, now)
     in_flight = (
@@ -109,7 +111,7 @@ def in_flight_of_the_dead(connection: Connection, account: str, scope: str, now:
 
 def _end_leases_of_the_gone(connection: Connection, now: float) -> None:
     alive = connection.execute(select(owner).where(owner.c.lease_until > now))
-    gone = [row.id for row in alive if is_gone(row)]
+    gone = [row.id for row in alive if is_gone(row) or (_is_of_a_time_to_come(row, now) and not _is_from_here(row))]
     if gone:
         connection.execute(update(owner).where(owner.c.id.in_(gone)).values(lease_until=now))
 
@@ -119,10 +121,18 @@ def this_process() -> dict[str, str | int]:
     return {"host": socket.gethostname(), "boot": _boot_id(), "pid": os.getpid()}
 
 
+def _is_of_a_time_to_come(owner_row: Any, now: float) -> bool:
+    return bool(owner_row.lease_until > now + _LONGEST_LEASE_SECONDS)
+
+
+def _is_from_here(owner_row: Any) -> bool:
+    here = this_process()
+    return bool(here["boot"]) and (owner_row.host, owner_row.boot) == (here["host"], here["boot"])
+
+
 def is_gone(owner_row: Any) -> bool:
     """Whether ``owner_row``'s host, boot and pid were those of a process of this machine that has ended."""
-    here = this_process()
-    if not here["boot"] or (owner_row.host, owner_row.boot) != (here["host"], here["boot"]):
+    if not _is_from_here(owner_row):
         return False
     try:
         os.kill(owner_row.pid, 0)
