@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -540,6 +541,31 @@ def test_after_a_failed_commit_nothing_more_is_claimed(ledger_url: str, open_led
     with pytest.raises(DeliveryHaltedError, match="the ledger failed: this run sends nothing more"):
         claim(one, "b", known=[0])
     assert claim(open_ledger(ledger_url, "next"), "a").request is not None
+
+
+@pytest.mark.parametrize("ends", ["claim", "answer"])
+def test_a_server_that_lags_behind_is_found_out_also_when_another_run_has_counted_on(
+    ends: str, postgresql_ledger_url: str, open_ledger: OpenLedger, query: Query
+) -> None:
+    """It takes the place of one that had what X accepted last; the other run was not told of that, and goes on."""
+    url = postgresql_ledger_url
+    run, other = open_ledger(url, "run"), open_ledger(url, "other")
+    claimed = claim(run, "a")
+    send(other, "accepted", "b")
+    ((before,),) = query(url, "SELECT value FROM meta WHERE name = 'revision'")
+    lost = [send(run, "accepted", "c"), claim(run, "d").request.id]
+    query(url, f"DELETE FROM request WHERE id IN ({lost[0]}, {lost[1]})")
+    query(url, f"UPDATE meta SET value = '{before}' WHERE name = 'revision'")
+    disconnect = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    query(url, f"{disconnect} AND datname = current_database()")
+    for name in "efgh":
+        send(other, "accepted", name)
+    with pytest.raises(LedgerError, match="has forgotten what was written to it"):
+        claim(run, "i") if ends == "claim" else settle(run, claimed, "accepted", "a")
+    known = Destination("loopback", "purchases", "loopback|odemo1", "opurch1")
+    with closing(Database(url)) as database, pytest.raises(LedgerError, match="is older than the files"):
+        admit(database, known, [run.latest_stamp()])
+    send(other, "accepted", "j")
 
 
 def test_a_failure_while_leaving_does_not_hide_the_first(sqlite_url: str, clock: Clock) -> None:

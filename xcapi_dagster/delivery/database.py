@@ -68,6 +68,7 @@ class Database:
         self._was_reached = False
         self._said: tuple[float, float] | None = None  # the database's time when last asked, and the uptime then
         self.has_failed = False  # a transaction was undone: this process may believe what no ledger has
+        self.has_leapt = False  # since the database was connected to: another server may have taken the place of one
         self._idle: Connection | None = None  # the one that transactions use, between two of them
         self._read, self._known = 0, 0  # the latest revision in this transaction, and after those that are durable
         try:
@@ -149,7 +150,8 @@ class Database:
         connection = idle
         while True:
             try:
-                connection = connection or self._engine.connect()
+                if connection is None:
+                    connection, self.has_leapt = self._engine.connect(), False
                 connection.begin()
                 if self.is_shared:
                     connection.execute(_LOCK)
@@ -187,14 +189,15 @@ class Database:
         return self._read
 
     def revision(self, connection: Connection) -> int:
-        """The number of the latest change. Raises LedgerError when it is less than it was before."""
-        self._read = int(_REVISION.row(connection)[0])
-        if self._read < self._known:
+        """The number of the latest change. Raises LedgerError when the ledger lacks changes that it had before."""
+        read = int(_REVISION.row(connection)[0])
+        if read < self._known or (not self.has_leapt and self.skips(connection, self._known)):
             raise LedgerError(
                 "the ledger has forgotten what was written to it, as when a server that lags behind takes the place of "
                 "another: nothing more is sent. Restore what was lost, or run `xcapi ledger accept-restored`"
             )
-        return self._read
+        self._read = read
+        return read
 
     def leap(self, connection: Connection, beyond: int = 0) -> None:
         """Go on with numbers of changes that nobody can foretell, ``beyond`` that one at least.
@@ -206,7 +209,12 @@ class Database:
         until = max(after, beyond) + 1 + secrets.randbelow(_LONGEST_LEAP)
         connection.execute(insert(gap).values(after=after, until=until))
         connection.execute(update(meta).where(meta.c.name == "revision").values(value=str(until)))
-        self._read = until
+        self._read, self.has_leapt = until, True
+
+    def skips(self, connection: Connection, revision: int) -> bool:
+        """Whether no change of this ledger has this number: it is of one that it is a copy of, from a later time."""
+        skipping = select(func.count()).select_from(gap).where(gap.c.after < revision, gap.c.until > revision)
+        return int(connection.execute(skipping).scalar_one()) > 0
 
     def stamp(self, connection: Connection | None = None) -> Stamp:
         """Which ledger this is, and its latest change."""

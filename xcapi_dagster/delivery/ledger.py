@@ -68,7 +68,6 @@ class Ledger:
         self._lease = Lease(database, run_id, steady)
         self._heartbeat = Heartbeat(self._lease.prolong)
         self.memory = Memory(scope)
-        self._has_leapt = False
 
     def __enter__(self) -> Self:
         with self._database.transaction() as connection:
@@ -299,10 +298,9 @@ class Ledger:
         return revision
 
     def _changed(self, connection: Connection) -> int:
-        """The number of a change; that of this run's first is one that nobody can foretell."""
-        if not self._has_leapt:
+        """The number of a change; that of this run's first on a connection is one that nobody can foretell."""
+        if not self._database.has_leapt:
             self._database.leap(connection)
-            self._has_leapt = True
         return self._database.next_revision(connection)
 
     def _give_up_the_dead(self, connection: Connection, now: float) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, insert, select
 
 from xcapi_dagster.delivery.database import Database, Stamp
-from xcapi_dagster.delivery.tables import gap, instance, predecessor, request
+from xcapi_dagster.delivery.tables import instance, predecessor, request
 from xcapi_dagster.errors import ConfigurationError, LedgerError
 
 _AT_X = ("accepted", "in_flight", "unknown", "held")  # X has what these requests carried, or may have it
@@ -33,7 +33,7 @@ def admit(database: Database, destination: Destination, stamps: Iterable[Stamp],
     one knows less than they do, and ConfigurationError when the instance used to send elsewhere.
     """
     with database.transaction() as connection:
-        _check_stamps(connection, database.stamp(connection), destination, stamps)
+        _check_stamps(database, connection, destination, stamps)
         _check_destination(connection, destination)
         if remember:
             _remember(connection, destination, at=database.now(connection))
@@ -71,13 +71,15 @@ def accept_stamps(database: Database, destination: Destination, stamps: Iterable
 def unknown_stamps(database: Database, destination: Destination, stamps: Iterable[Stamp]) -> list[Stamp]:
     """Those of the instance's ``stamps`` that tell of more than this ledger knows."""
     with database.transaction() as connection:
-        return _unknown(connection, database.stamp(connection), destination, stamps)
+        return _unknown(database, connection, destination, stamps)
 
 
-def _check_stamps(connection: Connection, own: Stamp, destination: Destination, stamps: Iterable[Stamp]) -> None:
-    if not (unknown := _unknown(connection, own, destination, stamps)):
+def _check_stamps(
+    database: Database, connection: Connection, destination: Destination, stamps: Iterable[Stamp]
+) -> None:
+    if not (unknown := _unknown(database, connection, destination, stamps)):
         return
-    is_older = all(stamp.ledger_id == own.ledger_id for stamp in unknown)
+    is_older = all(stamp.ledger_id == database.id for stamp in unknown)
     raise _refusal(
         "is older than the files that were written with it" if is_older else "is not the one that sent before"
     )
@@ -90,8 +92,10 @@ def _refusal(what: str) -> LedgerError:
     )
 
 
-def _unknown(connection: Connection, own: Stamp, destination: Destination, stamps: Iterable[Stamp]) -> list[Stamp]:
-    accepted = _accepted(connection, destination)
+def _unknown(
+    database: Database, connection: Connection, destination: Destination, stamps: Iterable[Stamp]
+) -> list[Stamp]:
+    own, accepted = database.stamp(connection), _accepted(connection, destination)
     of_own = select(predecessor.c.known, predecessor.c.revision).where(predecessor.c.ledger_id == own.ledger_id)
     lost = connection.execute(of_own).all()  # the revisions in between were made before this ledger was restored
 
@@ -100,15 +104,9 @@ def _unknown(connection: Connection, own: Stamp, destination: Destination, stamp
             return True
         is_own, is_past = stamp.ledger_id == own.ledger_id, stamp.revision <= own.revision
         is_remembered = not any(known < stamp.revision <= until for known, until in lost)
-        return is_own and is_past and is_remembered and not _is_skipped(connection, stamp.revision)
+        return is_own and is_past and is_remembered and not database.skips(connection, stamp.revision)
 
     return [stamp for stamp in stamps if not is_known(stamp)]
-
-
-def _is_skipped(connection: Connection, revision: int) -> bool:
-    """Whether no change of this ledger has this number: it is of the one that it is a copy of, from a later time."""
-    skipping = select(func.count()).select_from(gap).where(gap.c.after < revision, gap.c.until > revision)
-    return int(connection.execute(skipping).scalar_one()) > 0
 
 
 def _accepted(connection: Connection, destination: Destination) -> list[Stamp]:

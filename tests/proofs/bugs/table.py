@@ -409,9 +409,17 @@ BUGS = (
         "a copy of the ledger counts on to what was sent after it was made",
         (20,),
         "delivery/safeguards.py",
-        "is_remembered and not _is_skipped(connection, stamp.revision)",
+        "is_remembered and not database.skips(connection, stamp.revision)",
         "is_remembered",
         ("tests/delivery/test_safeguards.py::test_a_copy_never_comes_to_know_what_was_sent_after_it_was_made",),
+    ),
+    Bug(
+        "a server that lags behind counts on to what was sent before it took another's place",
+        (20,),
+        "delivery/database.py",
+        "(not self.has_leapt and self.skips(connection, self._known))",
+        "False",
+        (LEDGER + "a_server_that_lags_behind_is_found_out_also_when_another_run_has_counted_on",),
     ),
     Bug(
         "a new ledger in place of a lost one passes",
