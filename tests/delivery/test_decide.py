@@ -39,6 +39,7 @@ def batch(event: Event, events: MakeEvents) -> MakeBatch:
             positions=np.arange(size),
             keys=keys,
             fingerprints=np.arange(size, dtype=np.uint64) + np.uint64(100),
+            times=np.full(size, int(NOW * 1000)),
             known=np.zeros(size, np.uint32),
             **more,
         )

@@ -1,6 +1,7 @@
 """Stories of several days, hour by hour, with the ends that the stated policies give them."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -242,6 +243,18 @@ def test_49_hours_old_beside_the_pixel(live: Live) -> None:
     world.policy = Policy(on_unknown="resend", pixel_also_fires=False)
     assert sync(world) == 1
     assert states(world) == "accepted"
+
+
+def test_44_hours_pass_beside_the_pixel_while_a_run_waits(live: Live) -> None:
+    """What may still be sent when a run begins may not be when the limit has let it wait for hours: too late."""
+    world = live(pixel=True)
+    world.limits, world.batch = Limits(events=1, requests=12), 30
+    for number in range(24):
+        world.put(DAY, f"old-{number}", age=40 * HOUR)
+    assert sync(world) < 24
+    counts = Counter(world.told[DAY].values())
+    assert (set(counts), counts.total()) == ({"accepted", "too_late"}, 27)
+    assert counts["accepted"] == world.x.taken.total() == len(world.posts)
 
 
 def test_in_doubt_beside_the_pixel(live: Live) -> None:

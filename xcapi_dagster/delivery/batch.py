@@ -50,6 +50,7 @@ class Batch:
     positions: Positions
     keys: Keys
     fingerprints: Fingerprints
+    times: NDArray[np.int64]  # milliseconds since 1970
     known: NDArray[np.uint32]  # the request last heard of each conversion when this batch was made
     moment: int = LONG_AGO  # when that was, by the run's memory
     parent: Request | None = None
@@ -83,6 +84,7 @@ class Batch:
             positions=self.positions[kept],
             keys=self.keys[kept],
             fingerprints=self.fingerprints[kept],
+            times=self.times[kept],
             known=self.known[kept],
         )
 
@@ -138,13 +140,15 @@ def batches(
 
     ``known`` is the request last heard of each conversion of the chunk, at that ``moment`` of the run's memory.
     """
-    positions, keys, fingerprints, heard = np.arange(len(todo)), chunk.keys[todo], chunk.fingerprints[todo], known[todo]
+    positions, keys, fingerprints = np.arange(len(todo)), chunk.keys[todo], chunk.fingerprints[todo]
+    times, heard = chunk.times[todo], known[todo]
     for cut in _cuts(events.ends, min(size, MAX_CONVERSIONS_PER_REQUEST)):
         yield Batch(
             events=events,
             positions=positions[cut],
             keys=keys[cut],
             fingerprints=fingerprints[cut],
+            times=times[cut],
             known=heard[cut],
             moment=moment,
         )

@@ -20,7 +20,7 @@ from xcapi_dagster.delivery.decide import Decision, Situation, decide
 from xcapi_dagster.delivery.ledger import Claim, Ledger, Wait
 from xcapi_dagster.delivery.memory import Known
 from xcapi_dagster.delivery.records import Request
-from xcapi_dagster.delivery.standing import Policy, Standing, standings
+from xcapi_dagster.delivery.standing import Policy, Standing, deadlines, standings
 from xcapi_dagster.errors import DeliveryHaltedError
 
 _BATCHES_WAITING_PER_SENDER = 2  # rendered ahead, so that no sender waits for the next body
@@ -161,6 +161,7 @@ class Delivery:
                 parent=batch.parent,
                 share=self._terms.share,
                 moment=batch.moment,
+                until=deadlines(batch.times, self._terms.policy),
                 may_be_late=batch.may_be_late,
             )
             if not isinstance(leave, Wait):

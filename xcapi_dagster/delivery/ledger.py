@@ -132,13 +132,15 @@ class Ledger:
         parent: Request | None,
         share: float,
         moment: int = LONG_AGO,
+        until: NDArray[np.float64] | None = None,
         may_be_late: bool = False,
     ) -> Claim | Wait:
         """Leave to send these conversions in one request, or how long to wait for it.
 
         Kept are the conversions of which nothing new was heard: what was ``known``, at that ``moment`` of the memory,
-        is still so. None is that X accepted, that an operator must decide about or that is forgotten, or when
-        ``parent`` was first sent too long ago, unless that does not matter. When none is kept, nothing was written.
+        is still so. None is that X accepted, that an operator must decide about or that is forgotten; nor, unless that
+        does not matter, one that may be sent ``until`` an earlier time only, or any when ``parent`` was first sent too
+        long ago. When none is kept, nothing was written.
         Raises DeliveryHaltedError when the lease was lost, or the ledger has failed in this run.
         """
 
@@ -150,6 +152,8 @@ class Ledger:
             self._catch_up(connection)
             is_late = parent is not None and not may_be_late and now - parent.first_sent_at >= HORIZON_SECONDS
             kept = np.empty(0, np.intp) if is_late else self.memory.unchanged(keys, known, moment)
+            if until is not None and not may_be_late:
+                kept = kept[now <= until[kept]]
             if len(kept) == 0:
                 return Claim(None, kept)
             limits = self._limits.shared(share)

@@ -80,10 +80,14 @@ def standings(
 
 def is_too_late(times: NDArray[np.int64], policy: Policy, now: float) -> NDArray[np.bool_]:
     """Which of these times, in milliseconds since 1970, are so old that the pixel's copy would count twice."""
+    return now > deadlines(times, policy)
+
+
+def deadlines(times: NDArray[np.int64], policy: Policy) -> NDArray[np.float64]:
+    """Until when orders of these times may be sent, in seconds since 1970: after that they are too late."""
     if not policy.pixel_also_fires:
-        return np.zeros(len(times), bool)
-    old: NDArray[np.bool_] = now - times / 1000 > HORIZON_SECONDS
-    return old
+        return np.full(len(times), np.inf)
+    return times / 1000 + HORIZON_SECONDS
 
 
 def differs(fingerprints: Fingerprints, sent: Fingerprints) -> NDArray[np.bool_]:

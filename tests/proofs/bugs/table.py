@@ -190,6 +190,14 @@ BUGS = (
         (STORY + "49_hours_old_beside_the_pixel", STORY + "in_doubt_beside_the_pixel"),
     ),
     Bug(
+        "a claim does not ask how old an order is",
+        (5,),
+        "delivery/ledger.py",
+        "kept = kept[now <= until[kept]]",
+        "pass",
+        (STORY + "44_hours_pass_beside_the_pixel_while_a_run_waits",),
+    ),
+    Bug(
         "hold resends in the next run",
         (6,),
         "delivery/standing.py",
