@@ -91,7 +91,10 @@ def test_a_disk_without_room_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_ledger_is_refused_and_kept(tmp_path: Path) -> None:
-    """Pages that were overwritten are found before anything is sent; the file stays for whoever repairs it."""
+    """Pages that were overwritten are found before anything is sent; the file stays for whoever repairs it.
+
+    What a process that was killed has left beside it must not stay: SQLite would write it over the backup.
+    """
     path = tmp_path / "ledger.db"
     Database(f"sqlite:///{path}").close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -101,6 +104,6 @@ def test_a_damaged_ledger_is_refused_and_kept(tmp_path: Path) -> None:
     assert len(pages) > 8192
     pages[4096:8192] = os.urandom(4096)
     path.write_bytes(pages)
-    with pytest.raises(LedgerError, match=r"damaged.*accept-restored"):
+    with pytest.raises(LedgerError, match=r"damaged.* with its -wal and -shm.*accept-restored"):
         Database(f"sqlite:///{path}")
     assert path.read_bytes() == bytes(pages)

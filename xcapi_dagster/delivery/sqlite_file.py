@@ -12,7 +12,11 @@ from xcapi_dagster.errors import LedgerError
 # What is left free lets the runs under way settle what they have sent.
 ROOM_BYTES = 64 * 1024 * 1024
 
-RESTORE = "keep the file, put the newest backup in its place and run `xcapi ledger accept-restored`"
+# SQLite would write what is in a -wal file over a backup that is put beside it.
+RESTORE = (
+    "keep the file, with its -wal and -shm, in another folder, put the newest backup in its place and run "
+    "`xcapi ledger accept-restored`"
+)
 _PERMIT = "give this user the right to write the file and its folder"
 
 # What to do about what SQLite says, by its primary result code.
