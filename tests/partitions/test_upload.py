@@ -77,6 +77,26 @@ def test_an_unknown_order_that_vanished_is_held(shop: Shop) -> None:
     assert sorted(shop.sent) == ["a"]
 
 
+def test_an_order_that_is_to_be_sent_once_more_and_must_not_be_is_held_again(shop: Shop) -> None:
+    """X may have it all the same: it is neither lost nor withheld, and the operator has to say something else."""
+    for name in ("same", "suppressed", "invalid", "gone"):
+        shop.put(name)
+    lose_the_answer(shop, processed=True)
+    shop.sync()
+    shop.put("suppressed", consent="denied")
+    shop.put("invalid", value="-1")
+    shop.remove("gone")
+    shop.policy = Policy(on_unknown="hold", pixel_also_fires=False)
+    with shop.ledger() as ledger:
+        resolve(ledger, doubts(ledger, shop.policy), "resend", by="ann@shop", why="once more")
+    assert shop.sync().counts.as_dict() == counted(read=3, held=2, accepted=1, requests=1)
+    with shop.ledger() as ledger:
+        held = doubts(ledger, shop.policy)
+        assert sum(doubt.conversions for doubt in held) == 3
+        resolve(ledger, held, "accepted", by="ann@shop", why="Ads Manager shows them")
+    assert shop.sync().counts.as_dict() == counted(read=3, changed=2, already_accepted=1)
+
+
 @pytest.mark.parametrize(
     ("resolution", "count", "copies"),
     [("accepted", "already_accepted", 1), ("lost", "accepted", 2), ("resend", "accepted", 2)],

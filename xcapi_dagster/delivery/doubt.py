@@ -37,8 +37,11 @@ class Doubt:
 
 
 def hold_what_changed(ledger: Ledger, partition: str, chunks: Iterable[Chunk], policy: Policy) -> None:
-    """Hold what is in doubt of ``partition`` and not in its ``chunks`` any more as it was when it was sent."""
-    doubtful = ledger.entries_of("unknown", partition=partition)
+    """Hold what is in doubt of ``partition`` and not in its ``chunks`` any more as it was when it was sent.
+
+    What an operator wants sent once more is held only when it is not in them at all.
+    """
+    doubtful = ledger.entries_of("unknown", "resend", partition=partition)
     if not len(doubtful.keys):
         return
     why = np.full(len(doubtful.keys), _GONE, object)
@@ -48,6 +51,7 @@ def hold_what_changed(ledger: Ledger, partition: str, chunks: Iterable[Chunk], p
         has_changed = differs(chunk.fingerprints[at], doubtful.fingerprints[is_here])
         too_late = is_too_late(chunk.times[at], policy, now)
         why[is_here] = np.where(has_changed, _CHANGED, np.where(too_late, _TOO_LATE, ""))
+        why[is_here & ledger.memory.are(doubtful.requests, "resend")] = ""
     for reason in (_CHANGED, _TOO_LATE, _GONE):
         ledger.overrule(doubtful.where(why == reason), "held", by=HELD_BY, why=reason)
 

@@ -187,7 +187,7 @@ def sent_before(orders: pa.Table, ledger: Ledger | LedgerView) -> tuple[pa.Table
     keys = keys_of(ledger, unsent)
     requests = ledger.memory.look_up(keys).requests
     is_accepted = ledger.memory.are(requests, "accepted")
-    was_sent = is_accepted | ledger.memory.are(requests, "unknown", "held")
+    was_sent = is_accepted | ledger.memory.are(requests, "unknown", "held", "resend")
     standing = np.where(is_accepted, Standing.CHANGED, Standing.HELD).astype(np.uint8)
     return unsent.filter(pa.array(was_sent)), keys[was_sent], standing[was_sent]
 
