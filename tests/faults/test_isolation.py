@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.faults.trial import Trial
+from xcapi_dagster.delivery.doubt import doubts, resolve
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.partitions.repair import lost_for, reopen
 from xcapi_dagster.sandbox import Do, Fault, Match, Rules
@@ -216,3 +217,25 @@ def test_what_may_have_arrived_before_x_refused_its_event_is_not_opened_again(at
     trial.shop.put("order-9", event_id="osignup", value="9.99")
     trial.shop.sync()
     assert (trial.arrived["order-9"], trial.shop.states) == (1, {"accepted": 2, "held": 1})
+
+
+def test_what_was_to_be_sent_once_more_is_opened_again_as_that(attempt: Try) -> None:
+    """Released two days later, refused for its event tag, opened again: it is as old as ever, and sent but once."""
+    trial = attempt()
+    trial.shop.put("order-9", event_id="osignup")
+    trial.sandbox.script([Fault(Match(conversion_id="order-9"), Do(drop="after"))])
+    trial.shop.sync()
+    trial.shop.clock.sleep(50 * 3600)
+    with trial.shop.ledger() as ledger:
+        resolve(ledger, doubts(ledger, trial.shop.policy), "resend", by="ann", why="once more")
+    message = "event_id (osignup) does not belong to provided account"
+    trial.sandbox.script([refusing("order-9", message, code="NOT_FOUND", parameter="event_id")])
+    trial.shop.sync()
+    assert trial.shop.states == {"rejected": 1}
+    trial.sandbox.script([Fault(Match(conversion_id="order-9"), Do(drop="after"))])
+    before = trial.arrived["order-9"]
+    with trial.shop.ledger() as ledger:
+        lost = lost_for("api_event_id", [trial.shop.key], trial.shop.outputs)
+        assert reopen("api_event_id", lost, ledger, trial.shop.outputs, by="ann", why="the tag is back") == 1
+    trial.shop.sync()
+    assert (trial.arrived["order-9"] - before, trial.shop.states) == (1, {"held": 1})

@@ -70,6 +70,7 @@ def reopen(code: str, lost: Iterable[Lost], ledger: Ledger, outputs: Outputs, *,
     """Let what X refused for ``code`` be sent again, by somebody's word; returns how many conversions.
 
     What X accepted, and what is in doubt, stays as it is, and so does what results that are not kept any more tell of.
+    What an operator wanted sent once more before it was refused is to be sent once more, and as old as it was.
     """
     reopened = 0
     for each in lost:
@@ -86,8 +87,10 @@ def _reopen(refused: pa.Table, ledger: Ledger, *, by: str, why: str) -> int:
     is_rejected = np.zeros(len(keys), np.bool_)
     is_rejected[[position for position, ruling in known.verdicts.items() if ruling.state == "rejected"]] = True
     is_rejected &= ~ledger.memory.are(known.requests, "unknown", "held", "in_flight")
-    entries = Entries(keys, np.zeros(len(keys), np.uint64), known.heard).where(is_rejected)
-    return ledger.overrule(entries, "lost", by=by, why=why)
+    is_released = ledger.memory.are(known.requests, "resend")
+    entries = Entries(keys, np.zeros(len(keys), np.uint64), known.heard)
+    reopened = ledger.overrule(entries.where(is_rejected & ~is_released), "lost", by=by, why=why)
+    return reopened + ledger.overrule(entries.where(is_rejected & is_released), "resend", by=by, why=why)
 
 
 def recovered(lost: Iterable[Lost], outputs: Outputs) -> Mapping[str, int]:
