@@ -181,6 +181,23 @@ def test_a_new_ledger_learns_from_the_files_what_was_accepted(shop: Shop) -> Non
     assert sorted(shop.sent) == ["new", "taken-0", "taken-1", "taken-2"]
 
 
+def test_a_new_ledger_learns_from_the_files_how_old_a_doubt_is(shop: Shop) -> None:
+    """Sent once more by an operator's word, two days after it was first sent: no policy lets it be sent again."""
+    shop.put("doubtful")
+    lose_the_answer(shop, processed=True)
+    shop.sync()
+    first_sent_at = shop.clock()
+    shop.forget_ledger()
+    shop.clock.sleep(50 * 3600)
+    with shop.ledger() as ledger:
+        assert relearn(ledger, shop.outputs, by="ann@shop", why="the disk broke") == (0, 1)
+        (doubt,) = doubts(ledger, shop.policy)
+        assert doubt.request.first_sent_at <= first_sent_at
+        resolve(ledger, [doubt], "resend", by="ann@shop", why="once more")
+    lose_the_answer(shop, processed=True)
+    assert shop.sync().counts.as_dict() == counted(read=1, held=1, requests=1)
+
+
 def test_an_old_copy_of_the_ledger_learns_how_what_it_saw_begin_ended(shop: Shop) -> None:
     """The copy was made while requests were in doubt; later they were accepted, or X contradicted itself."""
     shop.put("doubtful")

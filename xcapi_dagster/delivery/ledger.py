@@ -208,16 +208,25 @@ class Ledger:
                 overruled += int(these.sum())
         return overruled
 
-    def adopt(self, partition: str, keys: Keys, state: RequestState, *, by: str, why: str) -> None:
+    def adopt(
+        self,
+        partition: str,
+        keys: Keys,
+        state: RequestState,
+        *,
+        by: str,
+        why: str,
+        first_sent_at: float | None = None,
+    ) -> None:
         """Learn from elsewhere that conversions of ``partition`` are in ``state``, as if a request had told so.
 
-        They count as unchanged, since nothing is known of what was sent.
+        They count as unchanged, since nothing is known of what was sent, and as first sent now unless that is given.
         """
         with self._database.transaction() as connection:
             for start in range(0, len(keys), MAX_CONVERSIONS_PER_REQUEST):
                 part = keys[start : start + MAX_CONVERSIONS_PER_REQUEST]
                 learned = Entries(part, np.zeros(len(part), np.uint64), np.zeros(len(part), np.uint32))
-                self._decide(connection, state, learned, partition, parent=None, by=by, why=why)
+                self._decide(connection, state, learned, partition, None, by=by, why=why, first_sent_at=first_sent_at)
 
     def entries_of(self, *states: RequestState, partition: str | None = None) -> Entries:
         """The instance's conversions, of one partition or all, whose latest request is in one of ``states``."""
@@ -246,11 +255,12 @@ class Ledger:
         *,
         by: str,
         why: str,
+        first_sent_at: float | None = None,
     ) -> None:
         """Write down a state that no answer of X's led to."""
         now = self._database.now(connection)
         keys, fingerprints, _ = entries
-        first_sent_at = parent.first_sent_at if parent else now
+        first_sent_at = min(now, parent.first_sent_at if parent else first_sent_at or now)
         told = {"settled_at": now, "message": why, "decided_by": by}
         decided = self._write(connection, state, partition, keys, fingerprints, parent, first_sent_at, now, **told)
         self.memory.settle(decided, keys, fingerprints, ())

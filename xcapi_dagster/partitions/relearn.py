@@ -12,7 +12,7 @@ from xcapi_dagster.delivery.records import RequestState
 from xcapi_dagster.outputs import Outputs
 from xcapi_dagster.parquet import parquet_file
 
-_COLUMNS = ["event_id", "conversion_id", "state"]
+_COLUMNS = ["event_id", "conversion_id", "state", "first_sent_at"]
 # By the state in a file: what the ledger is to hold it for, and the states in which it knows as much already. An old
 # copy may know of an order's first request only, and the file of its last.
 _NEWS: Mapping[str, tuple[RequestState, tuple[RequestState, ...]]] = {
@@ -52,5 +52,6 @@ def _adopt(
 ) -> int:
     keys: Keys = ledger.keys(told["event_id"], told["conversion_id"])
     is_news = ~ledger.memory.are(ledger.memory.look_up(keys).requests, *known)
-    ledger.adopt(partition, keys[is_news], state, by=by, why=why)
+    first = pc.min(told["first_sent_at"].filter(pa.array(is_news))).as_py()  # X's 48 hours count from then
+    ledger.adopt(partition, keys[is_news], state, by=by, why=why, first_sent_at=first and first.timestamp())
     return int(is_news.sum())
