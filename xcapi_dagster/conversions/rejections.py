@@ -1,6 +1,6 @@
 """The rejections of a chunk: one row for each order and reason, with the shape of what was wrong and the way out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -46,8 +46,8 @@ def to_rejections(
     given: pa.Table | pa.RecordBatch, orders: pa.Table, broken: Sequence[Broken], rows: pa.Array
 ) -> pa.Table:
     """REJECTIONS in the order of the rows: ``given`` is as read, ``orders`` normalized, ``rows`` where they are."""
-    told = zip(broken, _shapes(given, broken), strict=True)
-    reasons = [_of_rule(rule, list(group)) for rule, group in groupby(told, lambda each: each[0].rule)]
+    columns = {each.column: column_of(given, each.column) for each in broken if each.column}
+    reasons = [_of_rule(rule, list(group), columns) for rule, group in groupby(broken, lambda each: each.rule)]
     if not reasons:
         return REJECTIONS.empty_table()
     found = pa.concat_tables(reasons).combine_chunks()
@@ -89,12 +89,13 @@ def _one_per_row(rejections: pa.Table) -> pa.Table:
     return rejections.take(pa.array(np.sort(first)))
 
 
-def _of_rule(code: str, broken: list[tuple[Broken, pa.Array]]) -> pa.Table:
-    """A row for each order that breaks the rule, whichever and however many of its columns do, with their shapes."""
-    positions = np.flatnonzero(np.any([each.rows for each, _ in broken], axis=0))
+def _of_rule(code: str, broken: list[Broken], given: Mapping[str, pa.Array]) -> pa.Table:
+    """A row for each order that breaks the rule, whichever and however many of its columns do."""
+    positions = np.flatnonzero(np.any([each.rows for each in broken], axis=0))
     columns, details = [], []
-    for each, shapes in broken:
+    for each in broken:
         is_broken = pa.array(each.rows[positions])
+        shapes = _shapes(given[each.column] if each.column else None, each.rows)
         columns.append(pc.if_else(is_broken, pa.scalar(each.column, pa.string()), None))
         details.append(pc.replace_with_mask(pa.nulls(len(positions), pa.string()), is_broken, shapes))
     return pa.table(
@@ -114,31 +115,12 @@ def _listed(columns: list[pa.Array]) -> pa.Array:
     return pc.binary_join_element_wise(*columns, ", ", null_handling="skip")  # each row names at least one
 
 
-def _shapes(given: pa.Table | pa.RecordBatch, broken: Sequence[Broken]) -> list[pa.Array]:
-    """The shapes of what breaks each rule: of texts length and kinds of characters, else the column's type.
-
-    Those of all texts are found at once: there are few, and to compile the patterns takes longer than to match them.
-    """
-    columns: dict[str | None, pa.Array] = {each.column: column_of(given, each.column) for each in broken if each.column}
-    are_texts = [each.column in columns and pa.types.is_string(columns[each.column].type) for each in broken]
-    texts = [
-        columns[each.column].take(pa.array(np.flatnonzero(each.rows)))
-        for each, is_text in zip(broken, are_texts, strict=True)
-        if is_text
-    ]
-    shapes = _shapes_of_texts(pa.concat_arrays([pa.array([], pa.string()), *texts]))
-    starts = np.cumsum([0, *map(len, texts)])
-    of_texts = (shapes.slice(start, len(some)) for start, some in zip(starts, texts, strict=False))
-    return [
-        next(of_texts) if is_text else _types(columns.get(each.column), each.rows)
-        for each, is_text in zip(broken, are_texts, strict=True)
-    ]
-
-
-def _types(column: pa.Array | None, rows: npt.NDArray[np.bool_]) -> pa.Array:
-    """As "type bool", where these rows have something in the column; nulls without one."""
+def _shapes(column: pa.Array | None, rows: npt.NDArray[np.bool_]) -> pa.Array:
+    """The shape of what the column holds there: of texts length and kinds of characters, else the column's type."""
     if column is None:
         return pa.nulls(np.count_nonzero(rows), pa.string())
+    if pa.types.is_string(column.type):
+        return _shapes_of_texts(column.take(pa.array(np.flatnonzero(rows))))
     return pc.if_else(pa.array(to_bools(column.is_valid())[rows]), f"type {column.type}"[:_TYPE_CHARACTERS], None)
 
 
