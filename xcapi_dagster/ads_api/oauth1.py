@@ -9,9 +9,11 @@ import hmac
 import secrets
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_SIGNATURE = {"oauth_signature": "{signature}"}
 
 
 def authorization(
@@ -29,19 +31,40 @@ def authorization(
     ``app`` and ``user`` are a key and its secret each, a token and its secret; ``more`` are parameters of the sign-in,
     their names without `oauth_`. Without a ``nonce`` there is a new one.
     """
-    oauth = {f"oauth_{name}": value for name, value in more.items()} | {
-        "oauth_consumer_key": app[0],
-        "oauth_nonce": nonce or secrets.token_hex(16),
+    form = _form(method, url, app, user, tuple(more.items()))
+    told = {"nonce": _encoded(nonce or secrets.token_hex(16)), "timestamp": str(int(now))}
+    text = form.text.format(**told | {"nonce": _encoded(told["nonce"])})
+    signature = base64.b64encode(hmac.digest(form.key, text.encode(), "sha1")).decode()
+    return form.header.format(**told, signature=_encoded(signature))
+
+
+class _Form(NamedTuple):
+    """What requests to one address share: the key, the text to sign and the header, with places for what differs.
+
+    No other braces are in them, since what is encoded has none.
+    """
+
+    key: bytes
+    text: str
+    header: str
+
+
+@lru_cache(maxsize=64)  # a run sends thousands of requests to one address
+def _form(
+    method: str, url: str, app: tuple[str, str], user: tuple[str, str] | None, more: tuple[tuple[str, str], ...]
+) -> _Form:
+    oauth = {f"oauth_{name}": _encoded(value) for name, value in more} | {
+        "oauth_consumer_key": _encoded(app[0]),
+        "oauth_nonce": "{nonce}",
         "oauth_signature_method": "HMAC-SHA1",
-        "oauth_timestamp": str(int(now)),
+        "oauth_timestamp": "{timestamp}",
         "oauth_version": "1.0",
     }
     if user:
-        oauth["oauth_token"] = user[0]
+        oauth["oauth_token"] = _encoded(user[0])
     key = f"{_encoded(app[1])}&{_encoded(user[1] if user else '')}"
-    text = _base_string(method, url, oauth.items())
-    oauth["oauth_signature"] = base64.b64encode(hmac.digest(key.encode(), text.encode(), "sha1")).decode()
-    return "OAuth " + ", ".join(f'{name}="{_encoded(value)}"' for name, value in oauth.items())
+    header = "OAuth " + ", ".join(f'{name}="{value}"' for name, value in (oauth | _SIGNATURE).items())
+    return _Form(key.encode(), _base_string(method, url, oauth.items()), header)
 
 
 def _base_string(method: str, url: str, oauth: Iterable[tuple[str, str]]) -> str:
@@ -50,13 +73,11 @@ def _base_string(method: str, url: str, oauth: Iterable[tuple[str, str]]) -> str
     port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     address = f"{parts.scheme}://{host}{port}{parts.path or '/'}"
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    pairs = sorted((_encoded(name), _encoded(value)) for name, value in (*oauth, *query))
-    parameters = "&".join(f"{name}={value}" for name, value in pairs)
+    query = ((_encoded(name), _encoded(value)) for name, value in parse_qsl(parts.query, keep_blank_values=True))
+    parameters = "&".join(f"{name}={value}" for name, value in sorted((*oauth, *query)))
     twice_encoded = parameters.replace("%", "%25").replace("=", "%3D").replace("&", "%26")  # the rest needs none
     return f"{method}&{_encoded(address)}&{twice_encoded}"
 
 
-@lru_cache(maxsize=64)  # names, keys and tokens are the same in every request
 def _encoded(text: str) -> str:
     return quote(text, safe="")
