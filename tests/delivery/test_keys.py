@@ -61,6 +61,12 @@ def as_entries(batch: list[tuple[int, int, int, int]]) -> Entries:
     return Entries(keys, fingerprints, np.array([request for _, _, _, request in batch], np.uint32))
 
 
+@pytest.fixture
+def early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an index grow with its 683rd key."""
+    monkeypatch.setattr(key_index, "_LEAST_BITS", 10)
+
+
 @given(ENTRIES, st.integers(0, 12), st.lists(st.tuples(HALVES, HALVES), max_size=40))
 @settings(max_examples=300, deadline=None)
 def test_index_is_a_dict(
@@ -86,6 +92,7 @@ def test_index_is_a_dict(
     )
 
 
+@pytest.mark.usefixtures("early")
 def test_index_of_many_batches_keeps_the_latest_and_stays_compact() -> None:
     """Each of 20,000 keys, half of them added twice, is found with its later request, and no other key is."""
     generator = np.random.default_rng(1)
@@ -101,6 +108,7 @@ def test_index_of_many_batches_keeps_the_latest_and_stays_compact() -> None:
     assert not index.find(others).requests.any()
 
 
+@pytest.mark.usefixtures("early")
 def test_a_key_that_was_added_twice_at_once_is_one_when_the_index_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is found with the later request, before and after that, also where its two entries part."""
     monkeypatch.setattr(key_index, "_ENTERED_AT_ONCE", 7)
@@ -112,6 +120,7 @@ def test_a_key_that_was_added_twice_at_once_is_one_when_the_index_has_grown(monk
     assert np.array_equal(index.find(keys[:300]).requests, np.arange(2, 601, 2))
 
 
+@pytest.mark.usefixtures("early")
 @pytest.mark.parametrize("size", [1, 2, *range(680, 686), *range(1362, 1368)])
 def test_an_index_has_room_for_as_many_as_are_added(size: int) -> None:
     """All at once, or after so many others."""

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from xcapi_dagster.delivery.keys import Columns, Entries, Fingerprints, Found, Keys, halves, zeros
 from xcapi_dagster.delivery.sorted_keys import SortedKeys
 
-_LEAST_BITS = 10  # of a place in the table
+_LEAST_BITS = 20  # of a place in the table: to grow often costs more than to begin with what few keys do not fill
 _ENTERED_AT_ONCE = 1 << 16  # when the table grows
 
 
 class KeyIndex:
     """The latest request of every key: what was loaded is sorted, what is added is in a hash table of columns.
 
-    The table takes six to twelve bytes a key besides its columns, and a tenth of the time: the upper bits of a key,
-    which is as good as random, say at which place of it the number of an entry stands, or else a few steps further.
-    Each step is taken for thousands of keys at once.
+    The table takes six to twelve bytes a key besides its columns, or four megabytes where keys are few, and a tenth of
+    the time: the upper bits of a key, which is as good as random, say at which place of it the number of an entry
+    stands, or else a few steps further. Each step is taken for thousands of keys at once.
     """
 
     def __init__(self, loaded: SortedKeys | None = None) -> None:
