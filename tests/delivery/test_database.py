@@ -17,7 +17,10 @@ import sqlalchemy as sa
 
 from xcapi_dagster.delivery.database import Database
 from xcapi_dagster.delivery.engines import _configure_sqlite, check_ledger_url
+from xcapi_dagster.delivery.tables import meta
 from xcapi_dagster.errors import ConfigurationError, DeliveryHaltedError, LedgerError
+
+NOTED = "SELECT name FROM meta WHERE value = 'noted'"
 
 Query = Callable[..., list[Any]]
 
@@ -372,26 +375,47 @@ def in_threads(database: Database, works: Sequence[Callable[[sa.Connection], Any
         return [each.exception() or each.result() for each in asked]
 
 
-def test_works_that_wait_share_a_commit(ledger_url: str, connect: Connect) -> None:
+def noting(name: str) -> Callable[[sa.Connection], str]:
+    """Work that writes a fact of that name, which it returns."""
+
+    def work(connection: sa.Connection) -> str:
+        connection.execute(sa.insert(meta).values(name=name, value="noted"))
+        return name
+
+    return work
+
+
+def test_works_that_wait_share_a_commit(ledger_url: str, connect: Connect, query: Query) -> None:
     """Each returns what it made, all of it durable, in one transaction."""
     database = connect(ledger_url)
     commits: list[int] = []
     sa.event.listen(database._engine, "commit", lambda _: commits.append(1))
-    assert sorted(in_threads(database, [database.next_revision] * 8)) == list(range(1, 9))
+    names = [f"note {number}" for number in range(8)]
+    assert in_threads(database, [noting(name) for name in names]) == names
     assert len(commits) == 2  # the one that was waited for, and theirs
-    assert connect(ledger_url).stamp().revision == 8
+    assert sorted(query(ledger_url, NOTED)) == [(name,) for name in names]
 
 
-def test_a_refusal_disturbs_no_other_work(ledger_url: str, connect: Connect) -> None:
+def test_a_refusal_disturbs_no_other_work(ledger_url: str, connect: Connect, query: Query) -> None:
     """Work that may not be done says so to who asked for it; the others' is kept."""
     database = connect(ledger_url)
 
     def refused(_: sa.Connection) -> int:
         raise DeliveryHaltedError("the lease is lost")
 
-    one, two, three = in_threads(database, [database.next_revision, refused, database.next_revision])
-    assert sorted([one, three]) == [1, 2]
+    one, two, three = in_threads(database, [noting("one"), refused, noting("three")])
+    assert [one, three] == ["one", "three"]
     assert isinstance(two, DeliveryHaltedError)
+    assert sorted(query(ledger_url, NOTED)) == [("one",), ("three",)]
+
+
+def test_all_changes_of_a_transaction_bear_one_number(ledger_url: str, connect: Connect) -> None:
+    """It is counted once, also by works that share a commit; the next transaction's is greater."""
+    database = connect(ledger_url)
+    with database.transaction() as connection:
+        assert [database.next_revision(connection), database.next_revision(connection)] == [1, 1]
+        assert database.revision(connection) == 1
+    assert in_threads(database, [database.next_revision] * 3) == [2, 2, 2]
     assert connect(ledger_url).stamp().revision == 2
 
 

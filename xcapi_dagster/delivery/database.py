@@ -6,13 +6,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from sqlalchemy import BigInteger, Connection, Text, cast, func, insert, inspect, select, text, update
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Connection, Text, func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from xcapi_dagster.delivery import engines, migrations, sqlite_file
@@ -28,7 +28,7 @@ _REVISION = Statement(select(meta.c.value).where(meta.c.name == "revision"))
 _COUNT_REVISION = Statement(
     update(meta)
     .where(meta.c.name == "revision")
-    .values(value=cast(cast(meta.c.value, BigInteger) + 1, Text))
+    .values(value=sa.cast(sa.cast(meta.c.value, BigInteger) + 1, Text))
     .returning(meta.c.value)
 )
 _LOCK = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
@@ -49,6 +49,23 @@ class Stamp(NamedTuple):
     revision: int
 
 
+@dataclass(slots=True, eq=False)
+class _Task(Generic[T]):
+    """Work that waits for a transaction, and what came of it; whoever has the database's lock does it."""
+
+    work: Callable[[Connection], T]
+    result: T | None = None
+    error: BaseException | None = None
+    is_done: bool = False
+
+    def do(self, connection: Connection) -> None:
+        """Do the work; it has an error when it may not be done."""
+        try:
+            self.result = self.work(connection)
+        except XConversionsError as error:
+            self.error = error
+
+
 class Database:
     """A connection to the ledger. Safe for threads: transactions of one process queue here, not in the database."""
 
@@ -60,7 +77,7 @@ class Database:
         """
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[Callable[[Connection], Any], Future[Any]]] = deque()
+        self._waiting: deque[_Task[Any]] = deque()
         self._engine = engine_for(url)
         self._driver_error = self._engine.dialect.loaded_dbapi.Error
         self._path = file_of(self._engine)
@@ -70,7 +87,9 @@ class Database:
         self.has_failed = False  # a transaction was undone: this process may believe what no ledger has
         self.has_leapt = False  # since the database was connected to: another server may have taken the place of one
         self._idle: Connection | None = None  # the one that transactions use, between two of them
-        self._read, self._known = 0, 0  # the latest revision in this transaction, and after those that are durable
+        self._read: int | None = None  # the latest revision in this transaction, once that was asked for
+        self._has_counted = False  # a change of this transaction, whose number all of it bears
+        self._known = 0  # the latest revision after the transactions that are durable
         try:
             if self._path is not None:
                 sqlite_file.create(self._path)
@@ -95,29 +114,26 @@ class Database:
         So many senders cost one commit. Work that raises one of this package's errors must have written nothing;
         anything else that goes wrong undoes the whole transaction, and all whose work was in it are told.
         """
-        mine: Future[T] = Future()
-        self._waiting.append((work, mine))
+        mine = _Task(work)
+        self._waiting.append(mine)
         with self._lock:
-            if not mine.done():  # else whoever was in here before has done it
+            if not mine.is_done:  # else whoever was in here before has done it
                 self._work_off()
-        return mine.result()
+        if mine.error is not None:
+            raise mine.error
+        return cast("T", mine.result)
 
     def _work_off(self) -> None:
         group = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        done: list[Callable[[], None]] = []
         try:
             with self._begun() as connection:
-                for work, promised in group:
-                    try:
-                        done.append(partial(promised.set_result, work(connection)))
-                    except XConversionsError as error:
-                        done.append(partial(promised.set_exception, error))
+                for task in group:
+                    task.do(connection)
         except BaseException as error:  # noqa: BLE001 - whoever waits must be told
-            for _, promised in group:
-                promised.set_exception(error)
-            return
-        for tell in done:
-            tell()
+            for task in group:
+                task.error = error
+        for task in group:
+            task.is_done = True
 
     @contextmanager
     def _begun(self) -> Iterator[Connection]:
@@ -126,6 +142,7 @@ class Database:
         All use the same connection: to take one out of its pool and give it back costs as much as what they do.
         """
         idle, self._idle = self._idle, None
+        self._read, self._has_counted = None, False
         try:
             connection = self._connected(idle)
             try:
@@ -138,7 +155,7 @@ class Database:
         except (SQLAlchemyError, self._driver_error) as error:
             raise failed(error) from None
         self._idle = connection
-        self._known = max(self._known, self._read)
+        self._known = max(self._known, self._read or 0)
 
     def _connected(self, idle: Connection | None) -> Connection:
         """A connection in a new transaction, ``idle`` if that is one and still connected.
@@ -184,12 +201,15 @@ class Database:
         return said + uptime() - at
 
     def next_revision(self, connection: Connection) -> int:
-        """A number greater than that of every earlier change, for the rows that this transaction changes."""
-        self._read = int(_COUNT_REVISION.row(connection)[0])
+        """A number greater than that of every earlier transaction's change, for the rows that this one changes."""
+        if self._read is None or not self._has_counted:
+            self._read, self._has_counted = int(_COUNT_REVISION.row(connection)[0]), True
         return self._read
 
     def revision(self, connection: Connection) -> int:
         """The number of the latest change. Raises LedgerError when the ledger lacks changes that it had before."""
+        if self._read is not None:
+            return self._read
         read = int(_REVISION.row(connection)[0])
         if read < self._known or (not self.has_leapt and self.skips(connection, self._known)):
             raise LedgerError(
