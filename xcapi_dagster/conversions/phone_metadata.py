@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from phonenumbers import PhoneMetadata
 
-from xcapi_dagster.conversions.texts import keep_where, to_bools
+from xcapi_dagster.conversions.texts import keep_where, replace_where, to_bools
 
 Flags = npt.NDArray[np.bool_]
 
@@ -108,8 +108,9 @@ def calling_codes() -> npt.NDArray[np.int16]:
 
 def without_international_prefix(digits: pa.Array, plan: NumberingPlan | None) -> tuple[pa.Array, Flags]:
     """The digits without the prefix that the plan puts before calls abroad (00 without a plan), and where it stood."""
-    rest = _replace(digits, plan.international_prefix if plan else "^00", "")
-    return rest, to_bools(pc.less(pc.binary_length(rest), pc.binary_length(digits)))
+    prefix = plan.international_prefix if plan else "^00"
+    is_abroad = pc.match_substring_regex(digits, prefix)
+    return replace_where(is_abroad, digits, lambda some: _replace(some, prefix, "")), to_bools(is_abroad)
 
 
 def _plan(metadata: Any) -> NumberingPlan:

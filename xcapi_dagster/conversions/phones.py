@@ -41,7 +41,7 @@ from xcapi_dagster.conversions.phone_metadata import (
     plan_of_region,
     without_international_prefix,
 )
-from xcapi_dagster.conversions.texts import contains_any, replace_where, to_bools
+from xcapi_dagster.conversions.texts import contains_any, flags, replace_where, to_bools
 
 # What most numbers look like: digits between the library's commonest punctuation, at most one plus sign in front,
 # and not only zeros behind the last full stop.
@@ -91,8 +91,13 @@ class Dialed(NamedTuple):
     def by(self, keys: pa.Array) -> Iterator[tuple[Any, "Dialed"]]:
         """The rows of each key; ``keys`` holds one for every row."""
         encoded = keys.dictionary_encode("encode")
-        for index, key in enumerate(encoded.dictionary.to_pylist()):
-            yield key, self.where(to_bools(pc.equal(encoded.indices, index)))
+        of_rows = encoded.indices.to_numpy()
+        order = np.argsort(of_rows, kind="stable")
+        rows, digits = self.rows[order], self.digits.take(pa.array(order))
+        start = 0
+        for key, size in zip(encoded.dictionary.to_pylist(), np.bincount(of_rows).tolist(), strict=True):
+            yield key, Dialed(rows[start : start + size], digits.slice(start, size))
+            start += size
 
 
 class Settled(NamedTuple):
@@ -113,7 +118,7 @@ def to_e164(numbers: pa.Array, regions: pa.Array) -> E164:
     ``numbers`` are texts without white space at the ends, ``regions`` ISO 3166 alpha-2 in upper case, both strings
     and nullable. No text raises.
     """
-    has_text = to_bools(pc.fill_null(pc.greater(pc.binary_length(numbers), 0), False))
+    has_text = to_bools(flags(pc.greater(pc.binary_length(numbers), 0)))
     settled = list(settle_by_columns(numbers, regions))
     left = has_text.copy()
     for part in settled:
@@ -129,7 +134,7 @@ def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]
     numbers = replace_where(
         may_have_extension, numbers, lambda some: pc.replace_substring_regex(some, _PLAIN_EXTENSION, "")
     )
-    plain = pc.fill_null(pc.and_(fits, pc.match_substring_regex(numbers, _PLAIN)), False)
+    plain = flags(pc.and_(fits, pc.match_substring_regex(numbers, _PLAIN)))
     texts = numbers.filter(plain)
     dialed = Dialed(np.flatnonzero(to_bools(plain)), _digits_of(texts))
     has_plus = to_bools(pc.match_substring(texts, "+"))

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
+from xcapi_dagster.conversions.texts import flags
+
 # Sums of the longest amounts leave decimal128, without a word, and are rounded at the usual 28 digits.
 _EXACT = pa.decimal256(76, 6)
 _DIGITS = Context(prec=76)
@@ -63,8 +65,8 @@ def sum_of(worths: Iterable[Worth]) -> Worth:
 def worth_by(groups: pa.Array, values: pa.Array, currencies: pa.Array) -> dict[str, Worth]:
     """What the orders of each group are worth; ``groups`` has a name for each order, and none is null."""
     is_positive = pc.greater(values, 0)
-    counts = pc.fill_null(pc.and_(is_positive, currencies.is_valid()), False)
-    is_unvalued = pc.and_(pc.fill_null(is_positive, True), pc.invert(counts))
+    counts = flags(pc.and_(is_positive, currencies.is_valid()))
+    is_unvalued = pc.and_(pc.or_kleene(is_positive, is_positive.is_null()), pc.invert(counts))
     table = pa.table(
         {
             "group": groups,
