@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -369,9 +369,11 @@ def in_threads(database: Database, works: Sequence[Callable[[sa.Connection], Any
     """What each work returns or raises, all of them asked for while another transaction is under way."""
     with ThreadPoolExecutor(len(works)) as pool:
         with database.transaction():
-            asked = [pool.submit(database.grouped, work) for work in works]
-            while len(database._waiting) < len(works):  # all of them wait for this transaction
-                assert not any(each.done() for each in asked)
+            asked: list[Future[Any]] = []
+            for work in works:
+                asked.append(pool.submit(database.grouped, work))
+                while len(database._waiting) < len(asked):  # for this transaction, in their order
+                    assert not any(each.done() for each in asked)
         return [each.exception() or each.result() for each in asked]
 
 
@@ -419,14 +421,33 @@ def test_all_changes_of_a_transaction_bear_one_number(ledger_url: str, connect: 
     assert connect(ledger_url).stamp().revision == 2
 
 
-def test_a_failure_undoes_all_and_all_are_told(ledger_url: str, connect: Connect) -> None:
-    """Nobody takes for durable what is not."""
+def test_a_failure_undoes_all_and_all_are_told(ledger_url: str, connect: Connect, query: Query) -> None:
+    """Nobody takes for durable what is not; who comes after it is not concerned."""
     database = connect(ledger_url)
 
     def fails(connection: sa.Connection) -> None:
         connection.exec_driver_sql("SELECT * FROM no_such_table")
 
-    told = in_threads(database, [database.next_revision, fails, database.next_revision])
-    assert [type(each) for each in told] == [LedgerError] * 3
-    assert connect(ledger_url).stamp().revision == 0
-    assert database.grouped(database.next_revision) == 1
+    one, two, three = in_threads(database, [noting("one"), fails, noting("three")])
+    assert (type(one), type(two), three) == (LedgerError, LedgerError, "three")
+    assert query(ledger_url, NOTED) == [("three",)]
+
+
+def test_all_who_wait_for_what_cannot_begin_are_told(ledger_url: str, connect: Connect, query: Query) -> None:
+    """A connection that is gone is gone for all of them; the next transaction begins on another one."""
+    database = connect(ledger_url)
+
+    def is_gone(_: sa.Connection) -> None:
+        raise database._driver_error("gone")
+
+    works = [noting(name) for name in "abc"]
+    with ThreadPoolExecutor(len(works)) as pool:
+        with database.transaction():
+            asked = [pool.submit(database.grouped, work) for work in works]
+            while len(database._waiting) < len(works):
+                assert not any(each.done() for each in asked)
+            sa.event.listen(database._engine, "begin", is_gone)
+        assert [type(each.exception()) for each in asked] == [LedgerError] * 3
+    sa.event.remove(database._engine, "begin", is_gone)
+    assert database.grouped(noting("d")) == "d"
+    assert query(ledger_url, NOTED) == [("d",)]

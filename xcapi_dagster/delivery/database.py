@@ -124,12 +124,15 @@ class Database:
         return cast("T", mine.result)
 
     def _work_off(self) -> None:
-        group = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        group: list[_Task[Any]] = []
         try:
             with self._begun() as connection:
-                for task in group:
-                    task.do(connection)
+                while self._waiting:  # for what comes while the others' is done as well
+                    group.append(self._waiting.popleft())
+                    group[-1].do(connection)
         except BaseException as error:  # noqa: BLE001 - whoever waits must be told
+            if not group:  # it could not begin, for none of them
+                group = [self._waiting.popleft() for _ in range(len(self._waiting))]
             for task in group:
                 task.error = error
         for task in group:
