@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -69,6 +70,7 @@ def to_text(amounts: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(cents, pc.utf8_rtrim(more, characters="0"), "")
 
 
+@lru_cache(maxsize=4096)  # prices come again and again
 def rounded(number: str) -> str:
     """A JSON number as plain decimal text: they are floating-point numbers to most that write them.
 

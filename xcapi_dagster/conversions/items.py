@@ -37,6 +37,13 @@ _NOTHING, _FIRST, _NEXT, _LAST = range(len(_BRACKETS))
 Positions = npt.NDArray[np.int32]
 
 
+def _refuse(constant: str) -> str:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_JSON = json.JSONDecoder(parse_int=str, parse_float=amounts.rounded, parse_constant=_refuse)
+
+
 class Contents(NamedTuple):
     """For each order the JSON array of its items, null where there is none, and what is wrong with them."""
 
@@ -184,7 +191,7 @@ def _arrays_of_objects(members: list[pa.Array], of_items: list[Positions], count
 def _parse_column(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
     distinct = texts.dictionary_encode()
     portions = _portions(distinct.dictionary.to_pylist())
-    parsed = pa.concat_arrays([pa.array([_parse(text) for text in portion], _PARSED) for portion in portions])
+    parsed = pa.concat_arrays([_in_columns([_parse(text) for text in portion]) for portion in portions])
     lists = parsed.take(distinct.indices)
     return lists, pc.and_not(texts.is_valid(), lists.is_valid())
 
@@ -202,33 +209,41 @@ def _portions(texts: list[str]) -> Iterator[list[str]]:
     yield portion
 
 
-def _parse(text: str) -> list[dict[str, str | None]] | None:
+def _parse(text: str) -> list[dict[str, Any]] | None:
     """The items in a JSON array of objects, or in a JSON text of such; numbers as text; None if it is anything else."""
     try:
-        items = _load(text)
-        items = _load(items) if isinstance(items, str) else items
+        items = _JSON.decode(text)
+        items = _JSON.decode(items) if isinstance(items, str) else items
     except (ValueError, ArithmeticError, RecursionError):
         return None
     if items is None:
         return []
     if not isinstance(items, list) or not all(item is None or isinstance(item, dict) for item in items):
         return None
-    return [
-        {name: _field_text(item.get(name)) for name in _FIELDS}
-        for item in items
-        if item and not _NAMES.isdisjoint(item)
-    ]
+    return [item for item in items if item and not _NAMES.isdisjoint(item)]
 
 
-def _load(text: str) -> Any:
-    return json.loads(text, parse_int=str, parse_float=amounts.rounded, parse_constant=_refuse)
+def _in_columns(lists: list[list[dict[str, Any]] | None]) -> pa.Array:
+    """The lists of items as _PARSED: a column for each field takes a third of the time that a dictionary each does."""
+    items = [item for each in lists if each for item in each]
+    columns = [_field_texts([item.get(name) for item in items]) for name in _FIELDS]
+    ends = np.cumsum([0, *(len(each or ()) for each in lists)], dtype=np.int32)
+    return pa.ListArray.from_arrays(
+        pa.array(ends),
+        pa.StructArray.from_arrays(columns, fields=list(_PARSED.value_type)),
+        type=_PARSED,
+        mask=pa.array([each is None for each in lists], pa.bool_()),
+    )
+
+
+def _field_texts(values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values, pa.string())
+    except (pa.ArrowException, TypeError, ValueError):  # as of objects in it, or halves of characters
+        return pa.array([_field_text(value) for value in values], pa.string())
 
 
 def _field_text(value: Any) -> str | None:
     if value is None:
         return None
     return value if isinstance(value, str) and not has_halves(value) else UNREADABLE
-
-
-def _refuse(constant: str) -> str:
-    raise ValueError(f"{constant} is not JSON")
