@@ -323,6 +323,19 @@ def test_most_rows_need_no_call_of_the_library() -> None:
     assert {number.country_code for number in numbers} == set(CALLING_CODES)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tel:+14155552671", "tel:415-555-2671", "(415) 555-2671 ext. 55", "415.555.2671x55", "+1-415-555-2671x5512",
+        "001-415-555-2671 x 890", "415-555-2671X1",
+    ],
+)  # fmt: skip
+def test_links_and_extensions_need_no_call_of_the_library(text: str) -> None:
+    """As numbers are written in links, and as test data has them: one by one they take longer than a whole order."""
+    (part,) = (part for part in phones.settle_by_columns(pa.array([text]), pa.array(["US"])) if len(part.rows))
+    assert part.values.to_pylist() == ["+14155552671"]
+
+
 SIGNS = st.text("01234567890123456789+-() ./,;#xXextns:=tl*~\u00a0\u2010\uff0b\uff10\u0663²", max_size=24)
 PREFIXED = st.builds(
     lambda prefix, rest: prefix + rest, st.sampled_from(["", "+1", "+49", "00", "0", "1", "tel:"]), SIGNS

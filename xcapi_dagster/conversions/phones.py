@@ -46,8 +46,9 @@ from xcapi_dagster.conversions.texts import contains_any, flags, replace_where, 
 # What most numbers look like: digits between the library's commonest punctuation, at most one plus sign in front,
 # and not only zeros behind the last full stop.
 _GAP = r"- ()\[\]/\x{00A0}\x{2010}-\x{2015}"
+_PLAIN_TEL = "tel:"
 # An extension as most write it, which the library drops too.
-_PLAIN_EXTENSION = r"(?i)(?:;ext=| ext\.? ?)[0-9]{1,6}$"
+_PLAIN_EXTENSION = r"(?i)(?:;ext=| ext\.? ?| ?x ?)[0-9]{1,6}$"
 _PLAIN = rf"^[ (\[]*\+?(?:[.0-9{_GAP}]*(?:[{_GAP}]|\.0*[1-9]))?[0-9]+$"
 _MAX_CHARACTERS = 250  # the library's limit
 _MIN_DIGITS = 3  # of shorter ones the library also judges the punctuation
@@ -130,6 +131,8 @@ def to_e164(numbers: pa.Array, regions: pa.Array) -> E164:
 def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]:
     """The rows that can be settled column-wise, in parts that do not overlap; the others need the library."""
     fits = pc.less_equal(pc.binary_length(numbers), _MAX_CHARACTERS)
+    has_tel = pc.starts_with(numbers, _PLAIN_TEL)
+    numbers = replace_where(has_tel, numbers, lambda some: pc.utf8_slice_codeunits(some, len(_PLAIN_TEL)))
     may_have_extension = contains_any(numbers, "xX")
     numbers = replace_where(
         may_have_extension, numbers, lambda some: pc.replace_substring_regex(some, _PLAIN_EXTENSION, "")
