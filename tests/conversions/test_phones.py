@@ -327,11 +327,11 @@ def test_most_rows_need_no_call_of_the_library() -> None:
     "text",
     [
         "tel:+14155552671", "tel:415-555-2671", "(415) 555-2671 ext. 55", "415.555.2671x55", "+1-415-555-2671x5512",
-        "001-415-555-2671 x 890", "415-555-2671X1",
+        "001-415-555-2671 x 890", "415-555-2671X1", arabic("(415) 555-2671"), arabic("tel:+1 415-555-2671 x55"),
     ],
 )  # fmt: skip
-def test_links_and_extensions_need_no_call_of_the_library(text: str) -> None:
-    """As numbers are written in links, and as test data has them: one by one they take longer than a whole order."""
+def test_links_extensions_and_arabic_digits_need_no_call_of_the_library(text: str) -> None:
+    """As numbers are written in links, by test data and in Arabic: one by one they take longer than a whole order."""
     (part,) = (part for part in phones.settle_by_columns(pa.array([text]), pa.array(["US"])) if len(part.rows))
     assert part.values.to_pylist() == ["+14155552671"]
 

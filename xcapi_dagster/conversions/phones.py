@@ -41,12 +41,22 @@ from xcapi_dagster.conversions.phone_metadata import (
     plan_of_region,
     without_international_prefix,
 )
-from xcapi_dagster.conversions.texts import contains_any, flags, replace_where, to_bools
+from xcapi_dagster.conversions.texts import (
+    contains_any,
+    flags,
+    is_not_ascii,
+    map_distinct,
+    matches,
+    replace_where,
+    to_bools,
+)
 
 # What most numbers look like: digits between the library's commonest punctuation, at most one plus sign in front,
 # and not only zeros behind the last full stop.
 _GAP = r"- ()\[\]/\x{00A0}\x{2010}-\x{2015}"
 _PLAIN_TEL = "tel:"
+_OTHER_DIGITS = "[\u0660-\u0669\u06f0-\u06f9\uff10-\uff19]"  # Arabic, eastern Arabic and full-width ones
+_TO_ASCII = {zero + digit: str(digit) for zero in (0x0660, 0x06F0, 0xFF10) for digit in range(10)}
 # An extension as most write it, which the library drops too.
 _PLAIN_EXTENSION = r"(?i)(?:;ext=| ext\.? ?| ?x ?)[0-9]{1,6}$"
 _PLAIN = rf"^[ (\[]*\+?(?:[.0-9{_GAP}]*(?:[{_GAP}]|\.0*[1-9]))?[0-9]+$"
@@ -131,12 +141,7 @@ def to_e164(numbers: pa.Array, regions: pa.Array) -> E164:
 def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]:
     """The rows that can be settled column-wise, in parts that do not overlap; the others need the library."""
     fits = pc.less_equal(pc.binary_length(numbers), _MAX_CHARACTERS)
-    has_tel = pc.starts_with(numbers, _PLAIN_TEL)
-    numbers = replace_where(has_tel, numbers, lambda some: pc.utf8_slice_codeunits(some, len(_PLAIN_TEL)))
-    may_have_extension = contains_any(numbers, "xX")
-    numbers = replace_where(
-        may_have_extension, numbers, lambda some: pc.replace_substring_regex(some, _PLAIN_EXTENSION, "")
-    )
+    numbers = _as_most_write(numbers)
     plain = flags(pc.and_(fits, pc.match_substring_regex(numbers, _PLAIN)))
     texts = numbers.filter(plain)
     dialed = Dialed(np.flatnonzero(to_bools(plain)), _digits_of(texts))
@@ -150,6 +155,22 @@ def settle_by_columns(numbers: pa.Array, regions: pa.Array) -> Iterator[Settled]
         maybe_abroad += [with_prefix, with_zeros]
     for part in _settle_international(_together(maybe_abroad)):  # of all regions at once: each step has its price
         yield part.where(to_bools(part.values.is_valid()))
+
+
+def _as_most_write(numbers: pa.Array) -> pa.Array:
+    """The same numbers, but in ASCII digits, without a "tel:" in front, and without an extension."""
+    numbers = replace_where(is_not_ascii(numbers), numbers, _with_ascii_digits)
+    has_tel, length = pc.starts_with(numbers, _PLAIN_TEL), len(_PLAIN_TEL)
+    numbers = replace_where(has_tel, numbers, lambda some: pc.utf8_slice_codeunits(some, length))
+    may_have_extension = contains_any(numbers, "xX")
+    return replace_where(
+        may_have_extension, numbers, lambda some: pc.replace_substring_regex(some, _PLAIN_EXTENSION, "")
+    )
+
+
+def _with_ascii_digits(texts: pa.Array) -> pa.Array:
+    has_others = matches(texts, _OTHER_DIGITS)
+    return replace_where(has_others, texts, lambda some: map_distinct(some, lambda text: text.translate(_TO_ASCII)))
 
 
 def _digits_of(texts: pa.Array) -> pa.Array:
