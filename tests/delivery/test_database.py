@@ -417,8 +417,10 @@ def test_all_changes_of_a_transaction_bear_one_number(ledger_url: str, connect: 
     with database.transaction() as connection:
         assert [database.next_revision(connection), database.next_revision(connection)] == [1, 1]
         assert database.revision(connection) == 1
-    assert in_threads(database, [database.next_revision] * 3) == [2, 2, 2]
-    assert connect(ledger_url).stamp().revision == 2
+    with database.transaction() as connection:
+        assert [database.revision(connection), database.next_revision(connection)] == [1, 2]
+    assert in_threads(database, [database.next_revision] * 3) == [3, 3, 3]
+    assert connect(ledger_url).stamp().revision == 3
 
 
 def test_a_failure_undoes_all_and_all_are_told(ledger_url: str, connect: Connect, query: Query) -> None:

@@ -10,6 +10,7 @@ TWO_INSTANCES = "tests/partitions/test_two_instances.py::test_"
 DELIVER = "tests/delivery/test_deliver.py::test_"
 DECIDE = "tests/delivery/test_decide.py::test_"
 LEDGER = "tests/delivery/test_ledger.py::test_"
+DATABASE = "tests/delivery/test_database.py::test_"
 THROTTLE = "tests/delivery/test_throttle.py::test_"
 
 
@@ -468,6 +469,30 @@ BUGS = (
         'is_still_so = is_of_them & ~self.memory.are(known.requests, "accepted")',
         "is_still_so = doubtful.requests > 0",
         ("tests/delivery/test_doubt.py::test_what_another_run_accepted_meanwhile_is_not_held",),
+    ),
+    Bug(
+        "a later transaction's changes bear the number of an earlier one",
+        (3, 4),
+        "delivery/database.py",
+        "self._read, self._has_counted = None, False",
+        "self._read = None",
+        (DATABASE + "all_changes_of_a_transaction_bear_one_number",),
+    ),
+    Bug(
+        "who waited for a transaction that was undone is not told",
+        (1, 17),
+        "delivery/database.py",
+        "                task.error = error\n",
+        "                pass\n",
+        (DATABASE + "a_failure_undoes_all_and_all_are_told",),
+    ),
+    Bug(
+        "who waits for what cannot begin is not told",
+        (1, 17),
+        "delivery/database.py",
+        "            if not group:",
+        "            if group is None:",
+        (DATABASE + "all_who_wait_for_what_cannot_begin_are_told",),
     ),
 )
 
