@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -298,6 +299,38 @@ def test_what_the_dead_had_in_flight_is_unknown(
     assert heard(later, "a") == heard(running, "a") == [claimed.request.id]
     assert state_of(later, "a") == state_of(running, "a") == "unknown"
     assert query(ledger_url, "SELECT state, settled_at IS NULL FROM request")[0] in [("unknown", 0), ("unknown", False)]
+
+
+def test_a_run_learns_what_it_gives_up_in_a_transaction_in_which_it_settles(
+    ledger_url: str, open_ledger: OpenLedger, query: Query
+) -> None:
+    """All changes of a transaction bear one number: a claim that waits for the dead adds to that of what it settles."""
+    dead = open_ledger(ledger_url, "dead")
+    running = open_ledger(ledger_url, "running", limits=replace(LIMITS, events=2))
+    send(running, "accepted", "before")
+    in_flight, lost = claim(running, "a"), claim(dead, "b")
+    running.refresh()
+    query(ledger_url, "UPDATE owner SET lease_until = 0 WHERE run_id = 'dead'")
+    settlement, waiting = Settlement("accepted"), running._database._waiting
+    keys, wanted = keys_of(running, "a"), keys_of(running, "c")
+    asked = (
+        lambda: running.settle(in_flight.request, keys, fingerprints_of(keys), settlement),
+        lambda: running.claim(
+            "2026-09-21", wanted, fingerprints_of(wanted), np.zeros(1, np.uint32), parent=None, share=1.0
+        ),
+    )
+    with ThreadPoolExecutor(len(asked)) as pool:
+        with running._database.transaction():
+            answers = []
+            for number, ask in enumerate(asked, start=1):
+                answers.append(pool.submit(ask))
+                while len(waiting) < number:  # for this transaction, in their order
+                    assert not any(each.done() for each in answers)
+        assert isinstance(answers[1].result(), Wait)
+        answers[0].result()
+    running.refresh()
+    assert heard(running, "b") == [lost.request.id]
+    assert state_of(running, "b") == "unknown"
 
 
 def test_what_the_dead_had_in_flight_by_a_clock_that_was_ahead_is_unknown(

@@ -318,6 +318,7 @@ class Ledger:
         return self._database.next_revision(connection)
 
     def _give_up_the_dead(self, connection: Connection, now: float) -> None:
+        """Let what nobody owns any more be unknown, which this run learns at once."""
         dead = in_flight_of_the_dead(connection, self._account, self._scope, now)
         if not dead:
             return
@@ -325,3 +326,5 @@ class Ledger:
         journal.give_up(connection, [row.id for row in dead], revision=revision, now=now)
         for row in dead:
             throttle.spend(connection, row.account, row.size, self._limits, now)
+        self.memory.revision = min(self.memory.revision, revision - 1)  # the number may be that of changes of its own
+        self._catch_up(connection)
