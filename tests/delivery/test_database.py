@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.database import Database, _Task
 from xcapi_dagster.delivery.engines import _configure_sqlite, check_ledger_url
 from xcapi_dagster.delivery.tables import meta
 from xcapi_dagster.errors import ConfigurationError, DeliveryHaltedError, LedgerError
@@ -273,6 +273,24 @@ def test_a_failed_transaction_leaves_nothing(ledger_url: str, query: Query, conn
     assert query(ledger_url, "SELECT value FROM meta WHERE name = 'revision'") == [("1",)]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, sqlite3.OperationalError("disk I/O error")])
+def test_a_commit_that_fails_leaves_nothing(
+    ledger_url: str, query: Query, connect: Connect, error: type[BaseException] | Exception
+) -> None:
+    """Nor is the next transaction one within it, as after Ctrl-C in that instant."""
+    database = connect(ledger_url)
+
+    def fail(_: sa.Connection) -> None:
+        raise error
+
+    sa.event.listen(database._engine, "commit", fail)
+    with pytest.raises((KeyboardInterrupt, sqlite3.OperationalError, LedgerError)):
+        database.grouped(noting("undone"))
+    sa.event.remove(database._engine, "commit", fail)
+    assert database.grouped(noting("done")) == "done"
+    assert query(ledger_url, NOTED) == [("done",)]
+
+
 def count_at_once(databases: Sequence[Database]) -> list[int]:
     """The revisions that eight threads on ``databases`` have counted, ten each, in order."""
     seen: list[int] = []
@@ -307,7 +325,7 @@ def test_a_stricter_isolation_by_default_stops_nobody_on_postgresql(
 # four processes of one, because importing is slow; each begins when the last of them is there
 _OPEN_AT_ONCE = """
 import os, sys
-from xcapi_dagster.delivery.database import Database
+from xcapi_dagster.delivery.database import Database, _Task
 start, go = os.pipe()
 for _ in range(4):
     if os.fork() == 0:
@@ -433,6 +451,22 @@ def test_a_failure_undoes_all_and_all_are_told(ledger_url: str, connect: Connect
     one, two, three = in_threads(database, [noting("one"), fails, noting("three")])
     assert (type(one), type(two), three) == (LedgerError, LedgerError, "three")
     assert query(ledger_url, NOTED) == [("three",)]
+
+
+def test_who_does_the_work_of_others_does_its_own_after_a_failure(
+    ledger_url: str, connect: Connect, query: Query
+) -> None:
+    """In another transaction than that of the work before it, which fails."""
+    database = connect(ledger_url)
+
+    def fails(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("SELECT * FROM no_such_table")
+
+    first = _Task(fails)
+    database._waiting.append(first)
+    assert database.grouped(noting("mine")) == "mine"
+    assert isinstance(first.error, LedgerError)
+    assert query(ledger_url, NOTED) == [("mine",)]
 
 
 def test_all_who_wait_for_what_cannot_begin_are_told(ledger_url: str, connect: Connect, query: Query) -> None:

@@ -117,8 +117,8 @@ class Database:
         mine = _Task(work)
         self._waiting.append(mine)
         with self._lock:
-            if not mine.is_done:  # else whoever was in here before has done it
-                self._work_off()
+            while not mine.is_done:  # else whoever was in here before has done it
+                self._work_off()  # once more, when other work that came before it fails
         if mine.error is not None:
             raise mine.error
         return cast("T", mine.result)
@@ -153,6 +153,7 @@ class Database:
                 connection.commit()
             except BaseException:
                 self.has_failed = True
+                connection.invalidate()  # SQLAlchemy would keep one whose commit failed as it is, in its transaction
                 connection.close()
                 raise
         except (SQLAlchemyError, self._driver_error) as error:
