@@ -119,7 +119,7 @@ class Proof(RuleBasedStateMachine):
     @rule()
     def clock_is_set_back(self) -> None:
         self.was_set_back = True
-        self.world.local -= HOUR
+        self.world.set_clock_back(HOUR)
 
     @precondition(lambda self: not self.was_out_of_order)
     @rule(day=days)

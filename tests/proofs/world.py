@@ -29,7 +29,7 @@ from xcapi_dagster.delivery.keys import KeyDigest, conversion_keys
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.outcomes import outcomes
 from xcapi_dagster.delivery.standing import Policy, standings
-from xcapi_dagster.delivery.throttle import Limits
+from xcapi_dagster.delivery.throttle import LONGEST_BLOCK_SECONDS, Limits
 
 START = 1_790_000_000.0
 HOUR = 3600.0
@@ -154,6 +154,17 @@ class World:
         """All clocks go on."""
         self.local += seconds
         self.elapsed += seconds
+
+    def set_clock_back(self, seconds: float) -> None:
+        """This machine's clock shows an earlier time.
+
+        By more than X's windows last, the ledger takes what it counted and was told to wait for as written by a clock
+        that was ahead, and lets nobody wait for it: for one window only X itself holds the limit.
+        """
+        self.local -= seconds
+        if seconds > LONGEST_BLOCK_SECONDS:
+            self.posts.clear()
+            self.blocked_until = 0.0
 
     def run(self, partition: str, strikes: dict[tuple[str, int], Callable[[], None]] | None = None) -> Run:
         """One run from its beginning to its end, or until it is killed."""
