@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
@@ -153,13 +153,19 @@ class Database:
                 connection.commit()
             except BaseException:
                 self.has_failed = True
-                connection.invalidate()  # SQLAlchemy would keep one whose commit failed as it is, in its transaction
-                connection.close()
+                self._undo(connection)
                 raise
         except (SQLAlchemyError, self._driver_error) as error:
             raise failed(error) from None
         self._idle = connection
         self._known = max(self._known, self._read or 0)
+
+    def _undo(self, connection: Connection) -> None:
+        """End the transaction and give back the connection, which SQLAlchemy leaves in one whose commit failed."""
+        if not connection.invalidated:
+            with suppress(self._driver_error):  # of one that is broken, too
+                connection.connection.rollback()
+        connection.close()
 
     def _connected(self, idle: Connection | None) -> Connection:
         """A connection in a new transaction, ``idle`` if that is one and still connected.
