@@ -54,6 +54,11 @@ class Ran:
         """Whether nothing is left to do and nothing failed."""
         return not self.failures and not self.failed_checks and all(each.is_done for each in self.counts.values())
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody stopped it, as by Ctrl-C or `kill`, so that no other is to be begun."""
+        return _STOPPED in self.failures
+
 
 class Project:
     """The assets of one component instance in a module of Dagster definitions."""

@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,39 @@ def in_flight(tmp_path: Path) -> int:
             return sum(Path(f"/proc/{pid}").exists() for (pid,) in rows)
         except sqlite3.OperationalError:  # the tables are not there yet
             return 0
+
+
+@pytest.mark.parametrize(("days", "repair"), [(31, ()), (3, ("--reason", "no_identifier"))])
+def test_a_command_that_is_stopped_begins_no_other_run(
+    tmp_path: Path, sandbox: Sandbox, environ: dict[str, str], days: int, repair: tuple[str, ...]
+) -> None:
+    """Neither of the partitions after the first thirty, nor of the next one that lost orders for a reason."""
+    environ |= {"XCAPI_START_DATE": "2026-08-01"}
+    period = ("--from", "2026-08-01", "--to", f"2026-08-{days:02}")
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("""
+            INSERT INTO orders SELECT strftime(day, '%Y-%m-%d'), day, NULL, 1, 'USD', 'granted'
+            FROM range(TIMESTAMPTZ '2026-08-01', TIMESTAMPTZ '2026-09-01', INTERVAL 1 DAY) AS days(day)
+        """)
+    if repair:
+        assert xcapi("sync", *period, environ=environ, cwd=tmp_path).returncode == 0
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute("UPDATE orders SET email = 'gil@example.com'")
+    sandbox.script([{"match": {"conversion_id": "2026-08-02"}, "do": {"delay": 3}}])
+    command = [sys.executable, "-m", "xcapi_dagster.cli", "sync", *period, *repair]
+    whole = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_DISABLE_TELEMETRY": "1", **environ}
+    with subprocess.Popen(command, env=whole, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not sandbox.received or in_flight(tmp_path) == 0:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "xcapi: the run was stopped: run it again to send the rest" in told
+    assert {each["conversion_id"] for each in conversions_at(sandbox, 0)} == {"2026-08-01", "2026-08-02"}
+    assert xcapi("sync", *period, *repair, environ=environ, cwd=tmp_path).returncode == 0
+    assert len(sandbox.received) == days
 
 
 def test_first_runs_at_once_do_not_disturb_each_other(

@@ -20,7 +20,7 @@ told = Console(stderr=True)  # what is for people; results go to standard output
 
 
 def run(project: Project, partitions: Sequence[str], instance: dg.DagsterInstance, *, per_run: int) -> list[Ran]:
-    """Materialize ``partitions``, some in each run, showing progress."""
+    """Materialize ``partitions``, some in each run, showing progress; a run that is stopped is the last."""
     runs = [partitions[start : start + per_run] for start in range(0, len(partitions), per_run)]
     outcomes: list[Ran] = []
     columns = (
@@ -40,6 +40,8 @@ def run(project: Project, partitions: Sequence[str], instance: dg.DagsterInstanc
             orders += sum(counts.read for counts in outcomes[-1].counts.values())
             rate = f"{orders:,} orders, {orders / (time.monotonic() - started):,.0f}/s"
             progress.update(task, advance=len(run), rate=rate)
+            if outcomes[-1].is_stopped:
+                break
     return outcomes
 
 
