@@ -309,6 +309,18 @@ def test_the_demo_adds_up_and_is_free_the_second_time(tmp_path: Path) -> None:
     assert int(counts["already accepted"].replace(",", "")) > 4000
 
 
+def test_the_demo_leaves_your_dagster_alone(tmp_path: Path, environ: dict[str, str]) -> None:
+    """In an instance that it shared with you, your runs would take the demo's ledger for a newer one than theirs."""
+    mine = {"COLUMNS": "200", "DAGSTER_HOME": str(tmp_path / "mine")}
+    assert xcapi("sync", "--partition", DAY, environ=environ | mine, cwd=tmp_path).returncode == 0
+    before = set((tmp_path / "mine").rglob("*"))
+    done = xcapi("demo", environ=mine, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set((tmp_path / "mine").rglob("*")) == before
+    assert (tmp_path / ".xcapi" / "dagster" / "dagster.yaml").exists()
+    assert xcapi("sync", "--partition", DAY, environ=environ | mine, cwd=tmp_path).returncode == 0
+
+
 def test_orders_that_were_too_late_are_told_with_the_setting(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

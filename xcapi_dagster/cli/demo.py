@@ -30,7 +30,8 @@ _TO_TRY = (
 )
 def demo(home: Path) -> None:
     """Send two weeks of sample orders to a sandbox on this machine. Nothing leaves it."""
-    for variable in VARIABLES.values():
+    # In an instance of Dagster that is not its own, the demo's ledger would be taken for the user's.
+    for variable in (*VARIABLES.values(), "DAGSTER_HOME"):
         os.environ.pop(variable, None)
     os.environ[VARIABLES["home"]] = str(home.absolute())
     settings = from_environment(os.environ)
