@@ -210,6 +210,17 @@ def test_what_an_instance_with_a_prefix_misses_is_named() -> None:
         XConversionsComponent(prefix="EU", pixel_id="o8z6j").settings()
 
 
+@pytest.mark.usefixtures("environ")
+@pytest.mark.parametrize("prefix", ["eu", "EU_", "UE"])
+def test_a_prefix_that_no_variable_has_is_refused(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written otherwise than in the environment, it would send the orders to the pixel of the other instance."""
+    for name in ("X_ADS_ACCOUNT_ID", "X_ADS_PIXEL_ID", "X_ADS_EVENT_ID", "X_ADS_PIXEL_TOKEN"):
+        monkeypatch.setenv(f"EU_{name}", "o11aa")
+    assert XConversionsComponent(name="eu", prefix="EU").settings().pixel_id == "o11aa"
+    with pytest.raises(ConfigurationError, match=rf"^prefix '{prefix}': .* such as {prefix}_X_ADS_ACCOUNT_ID is set"):
+        XConversionsComponent(name="eu", prefix=prefix).settings()
+
+
 def test_missing_settings_are_named() -> None:
     """A pixel in the YAML is a real one: nothing of the demo stands in for the rest."""
     with pytest.raises(ConfigurationError, match="XCAPI_WAREHOUSE_URL"):

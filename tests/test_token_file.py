@@ -115,7 +115,8 @@ def test_a_pixel_token_with_a_prefix_goes_before_the_kept_token(tmp_path: Path, 
     """It is that of another ads account, where the user who signed in may have no role."""
     write_token(tmp_path / "home", TOKEN)
     assert four(from_environment(environ | {"EU_X_ADS_PIXEL_TOKEN": "eu-token"}, prefix="EU")) == [None] * 4
-    assert four(from_environment(environ | {"X_ADS_PIXEL_TOKEN": "token"}, prefix="EU"))[2] == "2417045708-token"
+    others = {"X_ADS_PIXEL_TOKEN": "token", "EU_X_ADS_PIXEL_ID": "o11aa"}
+    assert four(from_environment(environ | others, prefix="EU"))[2] == "2417045708-token"
 
 
 @pytest.mark.parametrize("name", ["X_ADS_ACCESS_TOKEN", "X_ADS_ACCESS_TOKEN_SECRET"])

@@ -170,16 +170,20 @@ def from_environment(environ: Mapping[str, str], *, prefix: str | None = None, *
     """The settings that ``environ`` describes; a value ``given`` (by a component's YAML) goes before its variable.
 
     With ``prefix`` EU, EU_X_ADS_PIXEL_ID goes before X_ADS_PIXEL_ID, and so on. Raises ConfigurationError, in one
-    line that names every variable to set or to correct, and no value.
+    line that names every variable to set or to correct, and no value; also for a prefix that no variable has.
     """
     given = {field: value for field, value in given.items() if value is not None}
     if not prefix:
         return _from_environment(environ, given)
-    has_own = bool(environ.get(f"{prefix}_{VARIABLES['pixel_token']}", "").strip())
+    own = _own(prefix, environ)
+    has_own_token = VARIABLES["pixel_token"] in own
     try:
-        return _from_environment(_as_seen_with(prefix, environ), given, takes_kept_token=not has_own)
+        settings = _from_environment(_as_seen_with(own, environ), given, takes_kept_token=not has_own_token)
     except ConfigurationError as error:
         raise ConfigurationError(f"{error} (each variable's name may start with {prefix}_)") from None
+    if not own:  # the other instance's pixel would get the orders
+        raise ConfigurationError(f"prefix {prefix!r}: no variable such as {prefix}_{VARIABLES['account_id']} is set")
+    return settings
 
 
 def _from_environment(
@@ -200,14 +204,18 @@ def _from_environment(
     return _checked(Settings, values, _missing_credentials(values))
 
 
-def _as_seen_with(prefix: str, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """``environ`` where variables with ``prefix`` stand for those without.
-
-    Credentials are never mixed: with one that has the prefix, those without it do not count.
-    """
-    own = {
+def _own(prefix: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """What variables with ``prefix`` say, by their names without it."""
+    return {
         name: environ[f"{prefix}_{name}"] for name in VARIABLES.values() if environ.get(f"{prefix}_{name}", "").strip()
     }
+
+
+def _as_seen_with(own: dict[str, str], environ: Mapping[str, str]) -> Mapping[str, str]:
+    """``environ`` where an instance's ``own`` variables stand for those without its prefix.
+
+    Credentials are never mixed: with one that is its own, those without the prefix do not count.
+    """
     credentials = {VARIABLES[field] for field in SECRETS}
     hidden = credentials if credentials & own.keys() else set()
     return {name: value for name, value in environ.items() if name not in hidden} | own
