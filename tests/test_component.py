@@ -152,6 +152,25 @@ def test_partitions_follow_the_settings(partitions: str) -> None:
 
 
 @pytest.mark.usefixtures("environ")
+@pytest.mark.parametrize("partitions", ["hourly", "daily", "weekly", "monthly"])
+@pytest.mark.parametrize("start", ["2026-10-20", "2026-10-24", "2026-10-25", "2026-11-01"])
+def test_the_first_partition_begins_on_the_first_day(partitions: str, start: str) -> None:
+    """On whatever day of the week or month that is: the orders until the next week or month were in no partition."""
+    defs = definitions(partitions=partitions, timezone="Europe/Berlin", start_date=start)
+    partitions_def = next(spec.partitions_def for spec in defs.resolve_all_asset_specs() if spec.partitions_def)
+    assert isinstance(partitions_def, dg.TimeWindowPartitionsDefinition)
+    first = partitions_def.get_partition_keys(current_time=datetime(2027, 1, 5, tzinfo=ZoneInfo("UTC")))[0]
+    begin = partitions_def.time_window_for_partition_key(first).start
+    assert begin == datetime.fromisoformat(start).replace(tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.usefixtures("environ")
+def test_a_month_begins_on_a_day_that_every_month_has() -> None:
+    with pytest.raises(ConfigurationError, match=r"^XCAPI_START_DATE must be at most the 28th .* monthly$"):
+        XConversionsComponent(partitions="monthly", start_date="2026-10-29").build_defs(None)
+
+
+@pytest.mark.usefixtures("environ")
 @pytest.mark.parametrize(("cadence", "days"), [("hourly", 3), ("daily", 9), ("weekly", 40), ("monthly", 120)])
 def test_the_schedule_asks_for_every_partition(cadence: str, days: int) -> None:
     """Whenever it runs: each partition that has ended is asked for, and again as often as the look-back says."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from datetime import datetime, time
+from datetime import date, datetime, time
 from typing import Any, Literal
 
 import dagster as dg
@@ -10,6 +10,7 @@ from pydantic import Field
 
 from xcapi_dagster.assets import build_x_conversions_assets
 from xcapi_dagster.dry_run import build_dry_run_job
+from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.lateness import build_lateness_checks
 from xcapi_dagster.schedules import (
     CRON,
@@ -27,6 +28,7 @@ _PARTITIONS: Mapping[str, Callable[..., dg.TimeWindowPartitionsDefinition]] = {
     "weekly": dg.WeeklyPartitionsDefinition,
     "monthly": dg.MonthlyPartitionsDefinition,
 }
+_LAST_DAY = 28  # of the month, that all months have
 
 
 class EventTagModel(dg.Model, dg.Resolvable):
@@ -96,12 +98,21 @@ class XConversionsComponent(dg.Component, dg.Model, dg.Resolvable):
         }
         return from_environment(os.environ, prefix=self.prefix, **given)
 
+    def _partitions_def(self, start: date, timezone: str) -> dg.TimeWindowPartitionsDefinition:
+        """Partitions of which the first begins on ``start``. Raises ConfigurationError where not all months have it.
+
+        Dagster's own weeks and months would begin with the next Sunday or first, and have no order before that.
+        """
+        if self.partitions == "monthly" and start.day > _LAST_DAY:
+            raise ConfigurationError(f"XCAPI_START_DATE must be at most the {_LAST_DAY}th where partitions are monthly")
+        offsets = {"weekly": {"day_offset": start.isoweekday() % 7}, "monthly": {"day_offset": start.day}}
+        first = datetime.combine(start, time.min)
+        return _PARTITIONS[self.partitions](start_date=first, timezone=timezone, **offsets.get(self.partitions, {}))
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
         """The instance's assets, checks, schedules and dry run."""
         settings = self.settings()
-        partitions_def = _PARTITIONS[self.partitions](
-            start_date=datetime.combine(settings.start_date, time.min), timezone=settings.timezone
-        )
+        partitions_def = self._partitions_def(settings.start_date, settings.timezone)
         assets = build_x_conversions_assets(
             settings,
             partitions_def,
