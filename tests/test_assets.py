@@ -177,6 +177,27 @@ def test_an_interrupted_run_leaves_a_page_that_says_what_the_report_does(
         assert "All 24 orders reached X." in path.read_text()
 
 
+def test_a_range_that_is_interrupted_tells_of_the_partitions_before(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal at the second of three days: Dagster, and so the command line, know what the first one sent."""
+
+    def interrupted(self: Delivery, key: str, *arguments: Any) -> None:
+        if key == "2026-11-03":
+            raise dg.DagsterExecutionInterruptedError
+        deliver(self, key, *arguments)
+
+    deliver = Delivery.deliver
+    monkeypatch.setattr(Delivery, "deliver", interrupted)
+    result, instance = run(settings, ("2026-11-02", "2026-11-04"))
+    (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert failure.error
+    assert failure.error.cls_name == "DagsterExecutionInterruptedError"
+    for asset in ("upload_results", "rejection_report"):
+        assert {key: values["accepted"] for key, values in shown(result, asset).items()} == {"2026-11-02": 24}
+        assert instance.get_materialized_partitions(dg.AssetKey(["purchases", asset])) == {"2026-11-02"}
+
+
 def test_a_range_that_fails_in_the_middle_tells_of_the_partitions_before(settings: Settings, tmp_path: Path) -> None:
     """The second of three days cannot be written: the first was sent, and says so; nothing is said of the others."""
     (tmp_path / "home" / "output" / "purchases" / "rejection_report" / "2026-11-03.csv").mkdir(parents=True)

@@ -165,7 +165,7 @@ def _upload(
                     checks.no_new_reasons(report, list(counts), history),
                     checks.no_missing_orders(report, counts, read_before),
                 ]
-        except Exception:
+        except (Exception, dg.DagsterExecutionInterruptedError):  # the latter of a signal
             yield from _materializations(outputs, uploaded, results, report)
             raise
         yield dg.MaterializeResult(asset_key=report, check_results=verdicts)
