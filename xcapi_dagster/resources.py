@@ -222,11 +222,19 @@ def check(settings: Settings) -> None:
         check_api_url(settings.api_url)
     if not settings.demo:
         warehouse_of(settings)
+    check_ledger_knows(settings, stamps_of_files(settings))
+
+
+def check_ledger_knows(settings: Settings, stamps: Sequence[Stamp]) -> None:
+    """Raise LedgerError for a ledger that knows less than ``stamps`` do, also where there is none yet.
+
+    ConfigurationError where the instance used to send elsewhere.
+    """
     if may_exist(settings.ledger_url):
         with closing(Database(settings.ledger_url)) as database:
-            admit(database, destination_of(settings), stamps_of_files(settings), remember=False)
+            admit(database, destination_of(settings), stamps, remember=False)
     else:
-        admit_none(stamps_of_files(settings))
+        admit_none(stamps)
 
 
 def _client(settings: Settings, url: str) -> AdsApiClient:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -307,6 +308,22 @@ def test_the_demo_adds_up_and_is_free_the_second_time(tmp_path: Path) -> None:
     counts = {name.strip(): number.strip() for name, number in of.items()}
     assert counts["requests"] == counts["accepted"] == "0"
     assert int(counts["already accepted"].replace(",", "")) > 4000
+
+
+def test_a_ledger_that_was_lost_with_the_files_begins_no_run(
+    tmp_path: Path, sandbox: Sandbox, environ: dict[str, str]
+) -> None:
+    """Only Dagster remembers it: one line and status 2 all the same, and no partition is read."""
+    assert xcapi("sync", "--partition", DAY, environ=environ, cwd=tmp_path).returncode == 0
+    before = len(sandbox.requests)
+    for lost in ("ledger", "output"):
+        shutil.rmtree(tmp_path / "home" / lost)
+    done = xcapi("sync", "--from", "2026-11-01", "--to", "2026-11-21", environ=environ, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("xcapi: the ledger is not the one that sent before")
+    assert len(done.stderr.splitlines()) == 1
+    assert len(sandbox.requests) == before
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["dagster"]
 
 
 def test_the_demo_leaves_your_dagster_alone(tmp_path: Path, environ: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ import sys
 import click
 
 from xcapi_dagster import resources
+from xcapi_dagster.assets import latest_stamps
 from xcapi_dagster.cli.forecasts import forecasts, tell_dry_run
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.outcomes import run, tell, told
@@ -52,6 +53,7 @@ def sync(
     repair = begin_repair(reason, partitions, settings) if reason else None
     with dagster_instance(settings) as dagster:
         check_ledger_is_shared(settings, dagster)
+        resources.check_ledger_knows(settings, latest_stamps(dagster, settings.name))
         if repair:
             outcomes = run(project, repair.partitions, dagster, per_run=1)  # they need not follow one another
         else:
