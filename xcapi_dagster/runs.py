@@ -188,9 +188,7 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
     home = dagster_home(settings)
     _make_folder(settings.home, "XCAPI_HOME")
     _make_folder(home, "DAGSTER_HOME")
-    with (home / ".xcapi.lock").open("w") as lock:
-        if fcntl:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(home):
         if not os.environ.get("DAGSTER_HOME"):
             _give_settings(home)
             os.environ["DAGSTER_HOME"] = str(home)
@@ -199,6 +197,19 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
             instance.get_asset_keys(limit=1)
         _end_the_dead(instance)
         return instance
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    path = home / ".xcapi.lock"
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise ConfigurationError(f"DAGSTER_HOME: {path} cannot be used ({error.strerror})") from None
+    with lock:
+        if fcntl:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _make_folder(path: Path, setting: str) -> None:

@@ -41,6 +41,18 @@ def test_a_dagster_home_that_cannot_be_made_is_named(instance: Instance, monkeyp
         dagster_instance(instance.settings)
 
 
+def test_a_file_in_dagster_home_that_cannot_be_written_is_named(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As what another user left there, in a folder that this one may write."""
+    home = instance.settings.home.parent / "dagster"
+    (home / ".xcapi.lock").mkdir(parents=True)
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    told = rf"^DAGSTER_HOME: {home}/\.xcapi\.lock cannot be used \(Is a directory\)$"
+    with pytest.raises(ConfigurationError, match=told):
+        dagster_instance(instance.settings)
+
+
 def test_a_dagster_yaml_that_cannot_be_used_is_named(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its folder; Dagster's own words may hold what is in it."""
     home = instance.settings.home.parent / "dagster"
