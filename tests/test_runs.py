@@ -1,8 +1,10 @@
 """Which modules of Dagster definitions can be run, and which of their partitions."""
 
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,7 +13,7 @@ import pytest
 
 from xcapi_dagster import runs
 from xcapi_dagster.errors import ConfigurationError
-from xcapi_dagster.runs import Project
+from xcapi_dagster.runs import Project, Ran
 
 ASSETS = """
 import dagster as dg
@@ -33,14 +35,14 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     """Write a module beside the user, who may then name it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
 
     def written(name: str, code: str) -> str:
         (tmp_path / f"{name}.py").write_text(code)
         return name
 
     yield written
-    for name in set(sys.modules) - before:
+    own = {path.stem for path in tmp_path.iterdir()}
+    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
         del sys.modules[name]
 
 
@@ -151,6 +153,19 @@ def test_settings_that_were_copied_in_part_are_copied_again(tmp_path: Path, monk
     monkeypatch.undo()
     runs._give_settings(tmp_path)
     assert "pools:" in (tmp_path / "dagster.yaml").read_text()
+
+
+def test_a_run_that_dagster_cannot_keep_is_told_in_a_line(write: Write, tmp_path: Path) -> None:
+    """As on a full disk: whatever the runs before it sent is told all the same. What its database says is kept back."""
+    project = Project(write("cannot_be_kept", ASSETS + MODULES["a_value"]), "shop")
+    (tmp_path / "kept").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "kept")) as instance:
+        with closing(sqlite3.connect(tmp_path / "kept" / "history" / "runs.db")) as connection:
+            connection.execute("DROP TABLE runs")
+        ran = project.materialize(["2026-10-20"], instance)
+    told = "Dagster cannot run 2026-10-20 and write down that it does (NoSuchTableError): look at DAGSTER_HOME, "
+    assert ran == Ran({}, (f"{told}or `dagster instance info`, and run it again",), ())
+    assert not ran.is_done
 
 
 def test_a_run_is_followed_to_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:

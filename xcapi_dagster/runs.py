@@ -123,7 +123,8 @@ class Project:
     ) -> Ran:
         """Run the instance's assets for ``partitions``, which follow one another, in one run.
 
-        ``tell`` is told each line that they write to the run's log, soon after.
+        ``tell`` is told each line that they write to the run's log, soon after. What a run did that Dagster could not
+        write down is in the ledger alone, and the run counts as failed.
         """
         job = self._definitions.resolve_implicit_global_asset_job_def()
         tags = {f"{_PROCESS_TAG}{name}": str(value) for name, value in this_process().items()}
@@ -131,16 +132,19 @@ class Project:
             tags["dagster/asset_partition_range_start"] = partitions[0]
             tags["dagster/asset_partition_range_end"] = partitions[-1]
         run_id = str(uuid4())
-        with _followed(run_id, instance, tell):
-            result = job.execute_in_process(
-                partition_key=partitions[0] if len(partitions) == 1 else None,
-                tags=tags,
-                asset_selection=self._keys,
-                instance=instance,
-                raise_on_error=False,
-                run_config=_QUIET,
-                run_id=run_id,
-            )
+        try:
+            with _followed(run_id, instance, tell):
+                result = job.execute_in_process(
+                    partition_key=partitions[0] if len(partitions) == 1 else None,
+                    tags=tags,
+                    asset_selection=self._keys,
+                    instance=instance,
+                    raise_on_error=False,
+                    run_config=_QUIET,
+                    run_id=run_id,
+                )
+        except Exception as error:  # noqa: BLE001 - its storages may raise anything, and show values
+            return Ran({}, (_unkept(partitions, error),), ())
         report = dg.AssetKey([self._name, "rejection_report"])
         return Ran(
             _counts(result, report),
@@ -240,6 +244,14 @@ def _give_settings(home: Path) -> None:
         unfinished = home / ".dagster.yaml"
         shutil.copy(Path(str(bundled)).parent / "dagster.yaml", unfinished)
         unfinished.replace(home / "dagster.yaml")
+
+
+def _unkept(partitions: Sequence[str], error: Exception) -> str:
+    what = " … ".join(dict.fromkeys([partitions[0], partitions[-1]]))
+    return (
+        f"Dagster cannot run {what} and write down that it does ({type(error).__name__}): look at DAGSTER_HOME, or "
+        "`dagster instance info`, and run it again"
+    )
 
 
 def _counts(result: dg.ExecuteInProcessResult, report: dg.AssetKey) -> dict[str, Counts]:
