@@ -338,6 +338,19 @@ def test_the_demo_leaves_your_dagster_alone(tmp_path: Path, environ: dict[str, s
     assert xcapi("sync", "--partition", DAY, environ=environ | mine, cwd=tmp_path).returncode == 0
 
 
+def test_what_the_demo_shows_to_try_is_about_the_demo(tmp_path: Path, environ: dict[str, str]) -> None:
+    """In a shell as it says, wherever its folder is and whatever else is set there."""
+    done = xcapi("demo", "--home", "a folder", environ=environ | {"COLUMNS": "200"}, cwd=tmp_path)
+    lines = done.stderr.splitlines()
+    shown = [line.strip() for line in lines if line.startswith("  ")]
+    assert [line.split()[0] for line in shown] == ["unset", "export", "xcapi", "xcapi", "xcapi"]
+    script = "\n".join([*shown[:3], 'printf %s "$DAGSTER_HOME"'])
+    whole = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path), **environ}
+    told = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=whole, capture_output=True, text=True, check=False)
+    assert "missing_currency" in told.stdout, told.stderr
+    assert told.stdout.endswith(f"{tmp_path}/a folder/dagster")
+
+
 def test_orders_that_were_too_late_are_told_with_the_setting(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

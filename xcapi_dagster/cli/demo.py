@@ -1,7 +1,9 @@
 """`xcapi demo`."""
 
 import os
+import shlex
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -10,7 +12,7 @@ from rich.markup import escape
 from xcapi_dagster import demo as the_demo
 from xcapi_dagster.cli.outcomes import run, tell, told
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project, dagster_instance
-from xcapi_dagster.settings import VARIABLES, from_environment
+from xcapi_dagster.settings import VARIABLES, Settings, from_environment
 
 # On the demo's orders: one that never reached X, what a run would send, and what a range would take.
 _TO_TRY = (
@@ -31,8 +33,8 @@ _TO_TRY = (
 def demo(home: Path) -> None:
     """Send two weeks of sample orders to a sandbox on this machine. Nothing leaves it."""
     # In an instance of Dagster that is not its own, the demo's ledger would be taken for the user's.
-    for variable in (*VARIABLES.values(), "DAGSTER_HOME"):
-        os.environ.pop(variable, None)
+    variables = (*VARIABLES.values(), "DAGSTER_HOME")
+    given = [variable for variable in variables if os.environ.pop(variable, None)]
     os.environ[VARIABLES["home"]] = str(home.absolute())
     settings = from_environment(os.environ)
     the_demo.build_warehouse(settings)
@@ -44,9 +46,15 @@ def demo(home: Path) -> None:
         with dagster_instance(settings) as instance:
             outcomes = run(project, the_demo.PARTITIONS, instance, per_run=1)
     tell(outcomes, settings, as_json=False)
-    told.print(
-        "Run it again: nothing is sent twice. To see the assets: [bold]dg dev[/] (README, “In Dagster”). More to try:"
-    )
-    for command in _TO_TRY:
-        told.print(f"  [bold]{command}[/]", highlight=False, soft_wrap=True)
+    told.print("Run it again: nothing is sent twice. More to try, also [bold]dg dev[/] (README, “In Dagster”):")
+    for command in (*_to_tell_of(settings, given), *_TO_TRY):
+        told.print(f"  [bold]{escape(command)}[/]", highlight=False, soft_wrap=True)
     sys.exit(0 if all(ran.is_done for ran in outcomes) else 1)
+
+
+def _to_tell_of(settings: Settings, given: Sequence[str]) -> Iterator[str]:
+    """What makes the commands that follow in a shell be about the demo, where these variables are ``given``."""
+    if others := [variable for variable in given if variable not in (VARIABLES["home"], "DAGSTER_HOME")]:
+        yield f"unset {' '.join(others)}"
+    homes = {VARIABLES["home"]: settings.home, "DAGSTER_HOME": settings.dagster_home}
+    yield "export " + " ".join(f"{variable}={shlex.quote(str(path))}" for variable, path in homes.items())
