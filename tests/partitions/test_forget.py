@@ -167,6 +167,23 @@ def test_a_file_of_the_first_stage_may_be_gone(shop: SandboxedShop, kind: str, m
     assert shop.sync().counts.as_dict() == counted(read=3, suppressed=2, already_accepted=1)
 
 
+def test_a_file_of_an_earlier_version_may_lack_a_column(shop: SandboxedShop) -> None:
+    """As after an upgrade: the order goes from it all the same, and the others are as they were."""
+    shop.put("a")
+    shop.put(SECRET)
+    shop.sync()
+    path = str(shop.outputs.path("conversions", DAY))
+    facts, earlier = pq.read_metadata(path).metadata, pq.read_table(path).drop_columns("event_source_url")
+    with pq.ParquetWriter(path, earlier.schema) as file:
+        file.write_table(earlier)
+        file.add_key_value_metadata({b"xcapi.prepared": facts[b"xcapi.prepared"]})
+    forget_in(shop, SECRET)
+    assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []
+    (kept,) = pq.read_table(path).to_pylist()
+    assert {name: kept[name] for name in earlier.column_names} == earlier.to_pylist()[0]
+    assert (kept["order_id"], kept["event_source_url"]) == ("a", None)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_first_stage_is_reading_meanwhile_is_not_kept(
     shop: SandboxedShop, kind: str, monkeypatch: pytest.MonkeyPatch

@@ -204,12 +204,19 @@ def _rewrite(
     """Write the ``new`` files, of conversions and of invalid orders, with the changed rows of the ``old`` ones."""
     with _PartitionFiles(*new) as files:
         for conversions in row_groups(old[0]):
-            files.write(*change(conversions, REJECTIONS.empty_table()))
+            files.write(*change(_completed(conversions, CONVERSIONS), REJECTIONS.empty_table()))
         for rejections in row_groups(old[1]):
-            files.write(*change(CONVERSIONS.empty_table(), rejections))
+            files.write(*change(CONVERSIONS.empty_table(), _completed(rejections, REJECTIONS)))
         told = (all_orders.read, all_orders.identifiers.mistyped_domains)
         files.write(CONVERSIONS.empty_table(), REJECTIONS.empty_table(), *told)
     return files.prepared
+
+
+def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with nulls for what it lacks of the schema, as files of earlier versions do."""
+    if table.column_names == schema.names:
+        return table
+    return pa.concat_tables([schema.empty_table(), table], promote_options="default")
 
 
 def _without_forgotten(forgotten: Forgotten, conversions: pa.Table, rejections: pa.Table) -> _Tables:
