@@ -437,6 +437,23 @@ def test_the_horizon_counts_from_the_first_send(start: Start, orders: Orders, cl
     assert (ran.posts, ran.states) == (0, {"held": 5})
 
 
+@pytest.mark.parametrize(
+    ("ahead", "passed", "posts", "state"),
+    [(43.0, 0.0, 1, "accepted"), (45.0, 0.0, 0, "held"), (30 * 24.0, 5 * 24.0, 0, "held")],
+)
+def test_what_was_sent_by_a_clock_that_was_ahead_is_of_no_known_age(
+    start: Start, orders: Orders, clock: Clock, ahead: float, passed: float, posts: int, state: str
+) -> None:
+    """X could count it twice days later, when by what was written it will be sent in some weeks."""
+    bench, members = start(), orders(5)
+    bench.sandbox.script([Fault(Match(next=4), Do(drop="before"))])
+    clock.now += ahead * HOUR
+    bench.run(members)
+    clock.now += (passed - ahead) * HOUR
+    again = bench.run(members, run_id="run-2")
+    assert (again.posts, again.states) == (posts, {state: 5})
+
+
 def test_silence_from_x_stops_the_run(start: Start, orders: Orders) -> None:
     """After three batches without any answer the others are not tried."""
     bench, members = start(), orders(5_000)

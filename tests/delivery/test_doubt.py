@@ -188,6 +188,8 @@ def test_a_word_is_about_what_was_known(ledger_url: str, open_ledger: OpenLedger
     [
         (RESEND, 43.9, []),
         (RESEND, 44.0, [(2, "the answer never came")]),
+        (RESEND, -43.9, []),
+        (RESEND, -44.0, [(2, "the answer never came")]),
         (HOLD, 0.1, [(2, "the answer never came")]),
     ],
 )
@@ -200,7 +202,7 @@ def test_an_operator_is_asked_when_the_policy_ends(
     make: Make,
     clock: Clock,
 ) -> None:
-    """With `resend` after 44 hours from the first send, with `hold` at once."""
+    """With `resend` after 44 hours from the first send or by a clock that was ahead then, with `hold` at once."""
     ledger = open_ledger(sqlite_url)
     sent(ledger, make(ledger, "a", "b"), "unknown")
     clock.now += hours * HOUR

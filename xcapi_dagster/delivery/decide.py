@@ -11,7 +11,7 @@ from xcapi_dagster.delivery import isolate
 from xcapi_dagster.delivery.batch import Batch
 from xcapi_dagster.delivery.isolate import Suspicion
 from xcapi_dagster.delivery.records import Request, RequestState, Settlement, Verdict, VerdictState
-from xcapi_dagster.delivery.standing import HORIZON_SECONDS, Policy
+from xcapi_dagster.delivery.standing import Policy, is_within_horizon
 from xcapi_dagster.delivery.throttle import LONGEST_BLOCK_SECONDS
 
 MAX_ATTEMPTS = 4  # one and three more, with back-off, then the next run
@@ -122,7 +122,7 @@ def _unknown(case: _Case) -> Decision:
     batch, request, situation = case.batch, case.request, case.situation
     wait = case.answer.retry_after
     settlement = case.settle("unknown", blocked_for=None if wait is None else min(wait, LONGEST_BLOCK_SECONDS))
-    in_time = situation.now - request.first_sent_at < HORIZON_SECONDS
+    in_time = is_within_horizon(request.first_sent_at, situation.now)
     if situation.policy.on_unknown == "hold" or not in_time or batch.attempts + 1 >= MAX_ATTEMPTS:
         return Decision(settlement, gave_up=True)
     return Decision(settlement, [batch.again().following(request)], pause=_pause(case))

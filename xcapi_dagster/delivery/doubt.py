@@ -16,7 +16,7 @@ from xcapi_dagster.delivery.keys import Entries
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.records import Request
 from xcapi_dagster.delivery.sorted_keys import SortedKeys
-from xcapi_dagster.delivery.standing import HORIZON_SECONDS, Policy, differs, is_too_late
+from xcapi_dagster.delivery.standing import Policy, differs, is_too_late, is_within_horizon
 
 Resolution = Literal["accepted", "lost", "resend"]
 
@@ -87,7 +87,7 @@ def _positions(chunk: Chunk, doubtful: Entries) -> tuple[NDArray[np.bool_], NDAr
 def _needs_operator(told: Request, policy: Policy, now: float) -> bool:
     if told.state == "held" or policy.on_unknown == "hold":
         return True
-    return now - told.first_sent_at >= HORIZON_SECONDS
+    return not is_within_horizon(told.first_sent_at, now)
 
 
 def _why(told: Request) -> str:

@@ -20,7 +20,7 @@ from xcapi_dagster.delivery.keys import Entries, Fingerprints, Keys, Texts, conv
 from xcapi_dagster.delivery.lease import Heartbeat, Lease, in_flight_of_the_dead
 from xcapi_dagster.delivery.memory import LONG_AGO, Memory
 from xcapi_dagster.delivery.records import Request, RequestState, Settlement, checksum_of
-from xcapi_dagster.delivery.standing import HORIZON_SECONDS
+from xcapi_dagster.delivery.standing import is_within_horizon
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.errors import DeliveryHaltedError, LedgerError
 
@@ -150,7 +150,7 @@ class Ledger:
             now = self._database.now(connection)
             self._lease.check(now)
             self._catch_up(connection)
-            is_late = parent is not None and not may_be_late and now - parent.first_sent_at >= HORIZON_SECONDS
+            is_late = parent is not None and not may_be_late and not is_within_horizon(parent.first_sent_at, now)
             kept = np.empty(0, np.intp) if is_late else self.memory.unchanged(keys, known, moment)
             if until is not None and not may_be_late:
                 kept = kept[now <= until[kept]]

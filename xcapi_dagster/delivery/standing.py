@@ -83,6 +83,15 @@ def is_too_late(times: NDArray[np.int64], policy: Policy, now: float) -> NDArray
     return now > deadlines(times, policy)
 
 
+def is_within_horizon(first_sent_at: float, now: float) -> bool:
+    """Whether X still knows again what it may have received at that time.
+
+    What was first sent at a time to come was so by a clock that was ahead and is right again. If by so much, nobody
+    knows how long ago it was.
+    """
+    return abs(now - first_sent_at) < HORIZON_SECONDS
+
+
 def deadlines(times: NDArray[np.int64], policy: Policy) -> NDArray[np.float64]:
     """Until when orders of these times may be sent, in seconds since 1970: after that they are too late."""
     if not policy.pixel_also_fires:
@@ -102,7 +111,7 @@ def _of_request(request: Request | None, policy: Policy, now: float) -> Standing
         return Standing.NEW
     if request.state in _OF_STATE:
         return _OF_STATE[request.state]
-    if request.state == "unknown" and now - request.first_sent_at < HORIZON_SECONDS:
+    if request.state == "unknown" and is_within_horizon(request.first_sent_at, now):
         return Standing.UNSURE if policy.on_unknown == "resend" else Standing.UNKNOWN
     return Standing.HELD
 
