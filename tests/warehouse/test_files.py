@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from s3fs import S3FileSystem
 
+from xcapi_dagster.conversions.columns import convert
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse import open_warehouse
 
@@ -144,6 +146,49 @@ def test_times_with_and_without_a_zone_may_have_any_name(folder: Path) -> None:
     read_ids = [row["order_id"] for row in read(f"parquet://{folder}", str(query))]
 
     assert read_ids == ["1", "2"]
+
+
+WIDE_CENTS, WIDE_SIXTHS, WIDE_WHOLE = (pa.decimal128(38, scale) for scale in (2, 6, 0))
+DOUBLES = pa.array([7.0, -0.0, 2.0**53, float("nan"), None])
+AMOUNTS = pa.array([0.1 + 0.2, 1e-7, 1e22, 1e40, float("inf"), float("nan"), 20.0, None])
+
+
+@pytest.mark.parametrize(
+    ("column", "numbers"),
+    [
+        ("order_id", [DOUBLES, pa.array(["A-1", "007"])]),
+        ("order_id", [DOUBLES, pa.array([2**53 + 1])]),
+        ("order_id", [pa.array([], pa.float64()), pa.array([2**53 + 1])]),
+        ("order_id", [pa.array([5.0], pa.float32()), pa.array([16_777_217], pa.int32()), pa.nulls(1)]),
+        ("order_id", [pa.array([Decimal("5.00")]), pa.array(["A-1"])]),
+        ("phone", [pa.array([4_912_345_678.0]), pa.array(["+49 123 45678"])]),
+        ("phone", [pa.array([Decimal(4_912_345_678)], WIDE_CENTS), pa.array([2.0])]),
+        ("value", [pa.array([Decimal("1.5")], WIDE_CENTS), pa.array([Decimal("1.234567")], WIDE_SIXTHS)]),
+        ("value", [pa.array([Decimal(10) ** 31], WIDE_WHOLE), pa.array([Decimal("1.25")])]),
+        ("value", [pa.array([0.1, 1_234_567.9], pa.float32()), pa.array([Decimal("16777217.10")]), AMOUNTS]),
+        ("value", [AMOUNTS, pa.array(["5.00", "1,5", ""])]),
+        ("quantity", [pa.array([2.0, 2.5]), pa.array([16_777_217], pa.int32()), pa.array(["3"])]),
+    ],
+)
+def test_numbers_of_several_types_are_what_each_is_in_its_file(
+    folder: Path, column: str, numbers: list[pa.Array]
+) -> None:
+    """Of floats, decimals and texts, DuckDB makes what loses digits or gains a `.0`: another id, or another amount."""
+
+    def told(url: str) -> list[Any]:
+        batches = open_warehouse(url, "orders", "UTC").read(DAY, DAY + ONE_DAY)
+        found = [convert(batch, "UTC") for batch in batches]
+        if column in ("value", "quantity"):
+            pairs = [zip(*(part.to_pylist() for part in each.amounts[column]), strict=True) for each in found]
+            return [pair for each in pairs for pair in each]
+        return [text for each in found for text in each.texts[column].to_pylist()]
+
+    for name, each in zip("abc", numbers, strict=False):
+        given = {"order_id": ["1"] * len(each), "ordered_at": pa.array([DAY] * len(each), pa.timestamp("us", "UTC"))}
+        pq.write_table(pa.table(given | {column: each}), folder / f"{name}.parquet")
+
+    alone = [text for file in sorted(folder.iterdir()) for text in told(f"parquet://{file}")]
+    assert told(f"parquet://{folder}") == alone
 
 
 @pytest.mark.parametrize("other", ["EMAIL", "email"])

@@ -4,7 +4,6 @@ CSV is taken strictly, by RFC 4180, and all of it as text: whatever guesses type
 """
 
 import csv
-import glob
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from upath import UPath
 from xcapi_dagster import stores
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.warehouse.duckdb import DuckDBSession, start_session
-from xcapi_dagster.warehouse.query import KNOWN_COLUMNS, Naming, Relation
+from xcapi_dagster.warehouse.parquet_types import exactly, groups_alike
+from xcapi_dagster.warehouse.query import Naming, Relation
 
 Format = Literal["parquet", "csv"]
 
@@ -31,7 +31,6 @@ _LONGEST_HEADER: Final = 100_000  # characters
 
 # A file that lacks a column has nulls in it; `country=DE` in a path is a column, of text.
 _PARQUET: Final = "SELECT * {} FROM read_parquet(?, union_by_name = true, hive_types_autocast = false)"
-_SCHEMAS: Final = "SELECT name, coalesce(duckdb_type, ''), coalesce(num_children, 0) FROM parquet_schema(?)"
 _FIRST_LINE: Final = r"""
     SELECT line FROM read_csv(?, columns = {'line': 'VARCHAR'}, auto_detect = false, header = false,
                               delim = '\x01', quote = '', escape = '', strict_mode = false) LIMIT 1
@@ -130,9 +129,9 @@ def _view(connection: duckdb.DuckDBPyConnection, files: Sequence[str], format_: 
     selects: list[str] = []
     parameters: list[Any] = []
     if format_ == "parquet":
-        for texts, alike in _by_zones(connection, files):
+        for texts, alike in groups_alike(connection, files):
             selects.append(_PARQUET.format(texts))
-            parameters.append(_exactly(alike))
+            parameters.append(exactly(alike))
     else:
         for header in _by_header(connection, files):
             selects.append(_CSV)
@@ -140,49 +139,11 @@ def _view(connection: duckdb.DuckDBPyConnection, files: Sequence[str], format_: 
     connection.sql(" UNION ALL BY NAME ".join(selects), params=parameters).create_view("orders")
 
 
-def _by_zones(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """What reads the times of Parquet files that have a zone in some of them alone, and the files for which it does.
-
-    As text, which says of each whether it has one: of both, DuckDB makes times that all have one or none.
-    """
-    times = list(_times(connection, files))
-    every = set[tuple[str, bool]]().union(*times)
-    mixed = {(name, has_zone) for name, has_zone in every if (name, not has_zone) in every}
-    groups: dict[frozenset[tuple[str, bool]], list[str]] = {}
-    for file, told in zip(files, times, strict=True):
-        groups.setdefault(told & mixed, []).append(file)
-    for told, alike in groups.items():
-        texts = ", ".join(f'"{name}"::VARCHAR AS "{name}"' for name, _ in told)
-        yield (f"REPLACE ({texts})" if texts else ""), alike
-
-
-def _times(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[frozenset[tuple[str, bool]]]:
-    """For each Parquet file the columns that are times, as SQL quotes them, and whether they have a zone.
-
-    ConfigurationError where a known column is there twice, of which DuckDB would call one `EMAIL_1`.
-    """
-    rows = iter(connection.sql(_SCHEMAS, params=[_exactly(files)]).fetchall())  # a file, its columns, their fields
-    for file, (_, _, columns) in zip(files, rows, strict=True):
-        times: set[tuple[str, bool]] = set()
-        known: set[str] = set()
-        for _ in range(columns):
-            name, type_, fields = next(rows)
-            while fields:
-                fields += next(rows)[2] - 1
-            if name.lower() in known:
-                raise ConfigurationError(f"{_VARIABLE}: {file} has the column {name.lower()} twice; drop one of them")
-            known |= {name.lower()} & {*KNOWN_COLUMNS}
-            if type_ == "DATE" or type_.startswith("TIMESTAMP"):
-                folded = name.encode().lower().decode()  # as DuckDB does it, of ASCII alone
-                times.add((folded.replace('"', '""'), type_.startswith(("TIMESTAMP WITH", "TIMESTAMPTZ"))))
-        yield frozenset(times)
-
-
 def _by_header(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[list[Any]]:
     """For each header that files have: those files, the columns that it names, and what separates them."""
     headers: dict[str, list[str]] = {}
     for file in files:
-        lines = connection.sql(_FIRST_LINE, params=[_exactly([file])]).fetchall()
+        lines = connection.sql(_FIRST_LINE, params=[exactly([file])]).fetchall()
         header = (lines[0][0] or "") if lines else ""
         if not header or len(header) > _LONGEST_HEADER:
             raise ConfigurationError(
@@ -201,12 +162,7 @@ def _by_header(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> I
         names = [name or f"column {at}, without a name" for at, name in enumerate(given, 1)]
         if len({name.lower() for name in names}) < len(names):
             raise ConfigurationError(f"{_VARIABLE}: {alike[0]} names a column twice in its first line")
-        yield [_exactly(alike), dict.fromkeys(names, "VARCHAR"), separator]
-
-
-def _exactly(files: Sequence[str]) -> list[str]:
-    """The files' names, in which DuckDB would otherwise find patterns."""
-    return [glob.escape(file) for file in files]
+        yield [exactly(alike), dict.fromkeys(names, "VARCHAR"), separator]
 
 
 def _unreadable(files: Sequence[str], format_: Format, error: Exception) -> ConfigurationError:

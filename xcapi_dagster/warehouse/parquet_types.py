@@ -1,0 +1,108 @@
+"""Parquet files whose columns differ in type, read so that every value is what it is in its own file.
+
+Of several types DuckDB makes one, and that may not hold them all: of 9007199254740993 and 5.0 it makes two doubles, of
+5.0 and `A-1` two texts, one of which is `5.0`, and of decimals with two and with six places the former. An order would
+come to have another id, and be sent again, or another amount. So such columns are read as text.
+"""
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import duckdb
+
+from xcapi_dagster.errors import ConfigurationError
+from xcapi_dagster.warehouse.drivers import VARIABLE
+from xcapi_dagster.warehouse.query import KNOWN_COLUMNS, NUMBER_COLUMNS
+
+_SCHEMAS: Final = "SELECT name, coalesce(duckdb_type, ''), coalesce(num_children, 0) FROM parquet_schema(?)"
+_INSTANTS: Final = ("TIMESTAMP WITH", "TIMESTAMPTZ")
+_LOCAL_TIMES: Final = ("DATE", "TIMESTAMP")
+_WHOLE: Final = re.compile(r"U?(?:TINY|SMALL|BIG)INT|U?INTEGER")
+_DECIMAL: Final = re.compile(r"DECIMAL\(([0-9]+),([0-9]+)\)")
+_FLOATS: Final = frozenset({"FLOAT", "DOUBLE"})
+_WHOLE_DIGITS: Final = 20  # of the largest whole number
+_MOST_DIGITS: Final = 38  # of a decimal
+
+# As the transform reads a column of their type: digits of whole numbers, amounts rounded at the sixth decimal.
+_FLOAT_AS_TEXT: Final = """
+    CASE WHEN isnan({0}) THEN NULL
+         WHEN abs({0}) >= 9007199254740992 THEN '\ufffd'
+         ELSE regexp_replace({0}::VARCHAR::DECIMAL(38, 6)::VARCHAR, '\\.0+$|(\\.[0-9]*[1-9])0+$', '\\1') END
+"""
+_AMOUNT_AS_TEXT: Final = "coalesce(TRY_CAST({0}::VARCHAR AS DECIMAL(38, 6))::VARCHAR, {0}::VARCHAR)"
+_DECIMAL_AS_TEXT: Final = r"regexp_replace({0}::VARCHAR, '\.0+$', '')"
+
+_Types = frozenset[tuple[str, str]]
+
+
+def exactly(files: Sequence[str]) -> list[str]:
+    """The files' names, in which DuckDB would otherwise find patterns."""
+    return [glob.escape(file) for file in files]
+
+
+def groups_alike(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Files that can be read together, and what is to follow the asterisk of their SELECT.
+
+    ConfigurationError where a file has a known column twice, of which DuckDB would call one `EMAIL_1`.
+    """
+    types = list(_types(connection, files))
+    every: dict[str, set[str]] = {}
+    for name, type_ in set[tuple[str, str]]().union(*types):
+        every.setdefault(name, set()).add(type_)
+    mixed = {name for name, found in every.items() if _is_mixed(found)}
+    groups: dict[_Types, list[str]] = {}
+    for file, told in zip(files, types, strict=True):
+        groups.setdefault(frozenset(each for each in told if each[0] in mixed), []).append(file)
+    for told, alike in groups.items():
+        texts = ", ".join(f'{_as_text(name, type_)} AS "{name}"' for name, type_ in sorted(told))
+        yield (f"REPLACE ({texts})" if texts else ""), alike
+
+
+def _types(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[_Types]:
+    """For each file the columns that are times, numbers or texts, as SQL quotes them, and what of these they are."""
+    rows = iter(connection.sql(_SCHEMAS, params=[exactly(files)]).fetchall())  # a file, its columns, their fields
+    for file, (_, _, columns) in zip(files, rows, strict=True):
+        types: set[tuple[str, str]] = set()
+        known: set[str] = set()
+        for _ in range(columns):
+            name, type_, fields = next(rows)
+            is_nested = fields > 0
+            while fields:
+                fields += next(rows)[2] - 1
+            if name.lower() in known:
+                raise ConfigurationError(f"{VARIABLE}: {file} has the column {name.lower()} twice; drop one of them")
+            known |= {name.lower()} & {*KNOWN_COLUMNS}
+            if not is_nested and (kind := _kind(type_)):
+                folded = name.encode().lower().decode()  # as DuckDB does it, of ASCII alone
+                types.add((folded.replace('"', '""'), kind))
+        yield frozenset(types)
+
+
+def _kind(type_: str) -> str | None:
+    """What can be read together with the same; None for what DuckDB brings together well with anything."""
+    if type_.startswith(_LOCAL_TIMES):
+        return "instant" if type_.startswith(_INSTANTS) else "local"
+    if _WHOLE.fullmatch(type_):
+        return "whole"
+    return type_ if type_ == "VARCHAR" or type_ in _FLOATS or _DECIMAL.fullmatch(type_) else None
+
+
+def _is_mixed(kinds: set[str]) -> bool:
+    """Whether a column of these kinds, each of some files, has no type that holds all of them as they are."""
+    decimals = [(int(found[1]), int(found[2])) for kind in kinds if (found := _DECIMAL.fullmatch(kind))]
+    if kinds & _FLOATS or (decimals and "VARCHAR" in kinds):
+        return len(kinds) > 1
+    if "whole" in kinds:
+        decimals.append((_WHOLE_DIGITS, 0))
+    digits = max((precision - scale for precision, scale in decimals), default=0)
+    places = max((scale for _, scale in decimals), default=0)
+    return digits + places > _MOST_DIGITS or {"instant", "local"} <= kinds
+
+
+def _as_text(name: str, kind: str) -> str:
+    """The SQL that reads a column of this kind as text."""
+    if kind in _FLOATS:
+        return (_AMOUNT_AS_TEXT if name in NUMBER_COLUMNS else _FLOAT_AS_TEXT).format(f'"{name}"')
+    return (_DECIMAL_AS_TEXT if _DECIMAL.fullmatch(kind) else "{0}::VARCHAR").format(f'"{name}"')
