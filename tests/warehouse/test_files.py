@@ -290,6 +290,23 @@ def test_a_first_line_without_names_is_told_of(folder: Path, write: Write, conte
         open_warehouse(f"csv://{folder}", "orders", "UTC").describe()
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_file_without_names_beside_others_is_told_of(folder: Path, write: Write, place: int) -> None:
+    """As parts of one export are, of which the first alone has them: its first order would be taken for names."""
+    for name, content in zip(
+        "ab", [f"{HEADER}1,2026-10-20,x\n", "2,2026-10-20,ann@example.com\n"][:: 1 - 2 * place], strict=True
+    ):
+        write(f"{name}.csv", content)
+
+    with pytest.raises(ConfigurationError) as caught:
+        read(f"csv://{folder}")
+
+    assert str(caught.value) == (
+        f"XCAPI_WAREHOUSE_URL: the first lines of {folder}/a.csv and {folder}/b.csv have no name in common: a CSV file "
+        "begins with the names of its columns"
+    )
+
+
 @pytest.mark.parametrize("start", ["sep=;\n", "\ufeffsep=,\r\n"])
 def test_a_line_that_tells_excel_the_separator_is_told_of(folder: Path, write: Write, start: str) -> None:
     """Not as names of columns, which it has in place of."""

@@ -156,13 +156,25 @@ def _by_header(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> I
                 "separates fields is seen from the names of the columns"
             )
         headers.setdefault(header, []).append(file)
+    first: set[str] = set()
     for header, alike in headers.items():
         separator = max(_SEPARATORS, key=header.count)
         given = next(csv.reader([header], delimiter=separator))
         names = [name or f"column {at}, without a name" for at, name in enumerate(given, 1)]
         if len({name.lower() for name in names}) < len(names):
             raise ConfigurationError(f"{_VARIABLE}: {alike[0]} names a column twice in its first line")
+        first = first or _shown(given)
+        if first and first.isdisjoint(_shown(given)):  # one of them begins with an order, which would be lost
+            raise ConfigurationError(
+                f"{_VARIABLE}: the first lines of {files[0]} and {alike[0]} have no name in common: a CSV file begins "
+                "with the names of its columns"
+            )
         yield [exactly(alike), dict.fromkeys(names, "VARCHAR"), separator]
+
+
+def _shown(names: Sequence[str]) -> set[str]:
+    """The names that there are, in lower case."""
+    return {name.lower() for name in names if name}
 
 
 def _unreadable(files: Sequence[str], format_: Format, error: Exception) -> ConfigurationError:
