@@ -60,6 +60,31 @@ def test_a_name_that_several_have_needs_an_id() -> None:
     assert (found.action, [each.id for each in found.tags]) == ("choose", ["o1", "o2"])
 
 
+def test_an_id_that_several_have_as_website_tag_id_names_none_of_them() -> None:
+    """As the tags of one pixel may: to change the first of them would change what nobody meant."""
+    tags = [tag("o1", website_tag_id="ny1"), tag("o2", website_tag_id="ny1", click_window=7)]
+    found = step(*tags, id="ny1", click_window=14)
+    assert (found.action, [each.id for each in found.tags]) == ("choose", ["o1", "o2"])
+    assert step(*tags, tag("ny1"), id="ny1").action == "none"
+
+
+def test_a_tag_that_one_means_by_its_id_is_no_other_by_its_name() -> None:
+    """Else what is renamed would be changed to what should be made, and back the next time."""
+    old = tag("o1", name="Old", click_window=14)
+    renamed, made = plan(wanted_tags([ENTRY | {"id": "o1"}, ENTRY | {"name": "Old", "click_window": 7}]), [old])
+    assert (renamed.action, renamed.tags, made.action) == ("update", (old,), "create")
+
+    tags = [tag("o1"), tag("o2", click_window=7)]
+    steps = plan(wanted_tags([ENTRY | {"id": "nyo1"}, ENTRY | {"click_window": 7}]), tags)
+    assert [(each.action, each.tags) for each in steps] == [("none", (tags[0],)), ("none", (tags[1],))]
+
+
+def test_both_ids_of_one_tag_do_not_change_it_twice() -> None:
+    """The second would undo what the first did."""
+    entries = [ENTRY | {"id": "o1", "click_window": 7}, ENTRY | {"id": "nyo1", "click_window": 14}]
+    assert [each.action for each in plan(wanted_tags(entries), [tag("o1")])] == ["choose", "choose"]
+
+
 def test_an_id_that_is_deleted_or_unknown_cannot_be_made() -> None:
     """X gives the ids."""
     assert step(tag("o1", deleted=True), id="o1").action == "deleted"

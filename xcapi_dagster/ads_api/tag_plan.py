@@ -20,7 +20,7 @@ Action = Literal[
     "none",  # it is as it should be
     "create",  # no event tag has its name
     "update",  # `changes` says what is otherwise
-    "choose",  # several have its name: which one is meant, an id must say
+    "choose",  # several may be meant, or one by two entries: which it is, the `id` of a tag must say
     "missing",  # no event tag has its id
     "deleted",  # X keeps the tag with its id as deleted, for ever
 ]
@@ -89,15 +89,23 @@ def _shape_faults(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def plan(wanted: Iterable[WantedTag], tags: Sequence[EventTag]) -> list[Step]:
-    """A step for each of ``wanted``; ``tags`` are all of the ads account, the deleted ones with them."""
-    return [_step(each, tags) for each in wanted]
+    """A step for each of ``wanted``; ``tags`` are all of the ads account, the deleted ones with them.
+
+    What one entry means by an id, no other means by its name; so no two steps change one tag.
+    """
+    entries = list(wanted)
+    by_id = [tag for each in entries if each.id for tag in matching(each, tags)[:1]]
+    others = [tag for tag in tags if tag not in by_id]
+    return [_step(each, tags if each.id else others, by_id) for each in entries]
 
 
-def _step(wanted: WantedTag, tags: Sequence[EventTag]) -> Step:
+def _step(wanted: WantedTag, tags: Sequence[EventTag], by_id: Sequence[EventTag]) -> Step:
     found = matching(wanted, tags)
     alive = tuple(tag for tag in found if not tag.deleted)
-    if wanted.id is None and len(alive) > 1:
+    if len(alive) > 1 and alive[0].id != wanted.id:
         return Step(wanted, "choose", alive)
+    if alive and by_id.count(alive[0]) > 1:
+        return Step(wanted, "choose", alive[:1])
     if alive:
         changes = wanted.values.differences(alive[0])
         return Step(wanted, "update" if changes else "none", alive[:1], changes)
