@@ -15,6 +15,7 @@ from xcapi_dagster.reports.pages import write_overview, write_page
 from xcapi_dagster.reports.pages.overview import overview_page
 from xcapi_dagster.reports.pages.partition import partition_page
 from xcapi_dagster.reports.pages.plan import plan_page
+from xcapi_dagster.reports.repairs import Repaired, note
 from xcapi_dagster.reports.summary import ReasonSummary, Summary
 from xcapi_dagster.reports.worth import Worth
 
@@ -80,6 +81,16 @@ def test_links_of_pages_without_partitions_lead_somewhere(tmp_path: Path) -> Non
     """An overview before the first sync, and a plan."""
     assert dead_links(overview_page([], Outputs(UPath(tmp_path), "purchases"))) == set()
     assert dead_links(plan_page("purchases", [Forecast(partition="2026-11-20").as_dict()], [])) == set()
+
+
+def test_what_was_recovered_leads_to_pages_that_are_there(tmp_path: Path) -> None:
+    """What a repair brought back is told for longer than a report may be kept."""
+    outputs, summary = Outputs(UPath(tmp_path), "purchases"), some("accepted")
+    note(outputs, [Repaired("2026-11-30", "no_identifier", day, 4, 3) for day in ("2026-01-01", summary.partition)])
+    page = overview_page([summary], outputs)
+    recovered = page[page.index('id="recovered"') :].partition("</table>")[0]
+    assert re.findall('href="([^"]*)"', recovered) == ["2026-11-20.html"]
+    assert "2026-01-01" in recovered
 
 
 def test_orders_that_were_too_late_are_in_the_table_of_partitions(tmp_path: Path) -> None:

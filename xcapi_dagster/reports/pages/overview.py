@@ -38,6 +38,7 @@ def overview_page(everything: Sequence[Summary], outputs: Outputs, first: str = 
         rows=rows,
         partitions=len(summaries),
         is_range=bool(first),
+        reported={summary.partition for summary in everything},  # a repair is told for longer than a report is kept
         repairs=[each for each in repairs(outputs) if first <= each.partition <= last],
         span=f"{first} to {last}" if first else f"all {number(len(summaries))} partitions",
         trend_chart=trend_chart(rows) if rows else "",
