@@ -182,6 +182,19 @@ def test_half_an_answer_is_unknown(wire: Any, client: Any, content: bytes) -> No
     assert [request.body for request in server.received] == [BODY]
 
 
+@pytest.mark.parametrize(("status", "kind"), [(401, "halted"), (403, "halted"), (413, "too_large"), (429, "throttled")])
+@pytest.mark.parametrize(
+    "body", [b"content-length: 9\r\n\r\n{", b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}"]
+)
+def test_half_a_refusal_is_one_where_its_status_says_all(
+    wire: Any, client: Any, status: int, kind: str, body: bytes
+) -> None:
+    """X took nothing, whatever else it would have said: to send again at once would be against what it asks."""
+    content = b"HTTP/1.1 %d Refused\r\nretry-after: 7\r\n" % status + body
+    answer = post(client(wire.serve(wire.sending(content, then_close=True)).url))
+    assert (answer.kind, answer.status, answer.retry_after) == (kind, status, 7.0)
+
+
 def test_a_reset_is_unknown(wire: Any, client: Any) -> None:
     """The connection broke after the request was read."""
     server = wire.serve(wire.resetting)

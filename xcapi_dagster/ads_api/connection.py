@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, Timeout
@@ -15,6 +16,8 @@ from xcapi_dagster.ads_api.transport import failure_reason, never_connected, ope
 MAX_ANSWER_BYTES = 5_000_000  # 500 rows with several errors each make a few 100 kB, 1,000 event tags some 1 MB
 TIMEOUT = (10.0, 60.0)
 _READ_BYTES = 65_536
+# Refusals of which the body changes nothing; what X means by a 400 or a 404 stands there alone.
+_SAY_ALL = frozenset({401, 403, 407, 413, 429})
 _FIRST_FINAL_STATUS = 200  # RFC 9110, section 15.2: after what is below, the answer is still to come
 _HEADERS = {"Accept": "application/json", "User-Agent": "xcapi-dagster"}
 
@@ -22,6 +25,8 @@ _HEADERS = {"Accept": "application/json", "User-Agent": "xcapi-dagster"}
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back. ``content`` is None when it is longer than any answer that X documents.
+
+    Of a refusal whose status says all it is empty then, and when it was cut off or cannot be read.
 
     ``clock_offset`` is how many seconds were added to this machine's clock to sign the request.
     """
@@ -90,7 +95,7 @@ class Connection:
             )
             if response.status < _FIRST_FINAL_STATUS:
                 response.close()  # with its connection, on which another request would take that for its own
-            return Reply(response.status, response.headers, _content(response), offset)
+            return Reply(response.status, response.headers, _content_of(response), offset)
         except (OSError, HTTPError) as error:
             may_have_arrived = watched.was_asked_for if watched else not never_connected(error)
             return NoReply(failure_reason(error), may_have_arrived)
@@ -129,6 +134,15 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         self.was_asked_for = True
         yield self._content
+
+
+def _content_of(response: BaseHTTPResponse) -> bytes | None:
+    if response.status not in _SAY_ALL:
+        return _content(response)
+    with suppress(OSError, HTTPError):
+        return _content(response) or b""
+    response.close()
+    return b""
 
 
 def _content(response: BaseHTTPResponse) -> bytes | None:
