@@ -177,11 +177,28 @@ def test_a_wrong_clock_is_corrected_once(wire: Any) -> None:
     assert len(stubborn.received) == 2
 
 
+XML = (
+    b'<?xml version="1.0" encoding="UTF-8"?><errors><error%s>%s</error><request>/oauth/request_token</request></errors>'
+)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error", "mend"),
     [
         (401, b"Failed to validate oauth signature and token", ConfigurationError, "X_ADS_CONSUMER_KEY"),
         (403, {"errors": [{"code": 415, "message": "Callback URL"}]}, ConfigurationError, "callback URLs"),
+        (403, XML % (b' code="415"', b"Callback URL"), ConfigurationError, "callback URLs"),
+        (
+            403,
+            XML % (b"", b"\n  Callback URL not approved for this client application."),
+            ConfigurationError,
+            "callback URLs",
+        ),
+        (403, XML % (b' code="416"', b"Invalid"), ConfigurationError, "has suspended the app"),
+        (403, XML % (b' code="417"', b"Desktop"), ConfigurationError, "without --loopback"),
+        (401, XML % (b' code="32"', b"Could not authenticate you."), ConfigurationError, "X_ADS_CONSUMER_KEY"),
+        (403, XML % (b' code="9"', b"Sorry"), ConfigurationError, "X_ADS_API_URL"),
+        (403, {"errors": [{"code": 9, "message": "Sorry"}]}, ConfigurationError, "X_ADS_API_URL"),
         (404, b"<html></html>", ConfigurationError, "X_ADS_API_URL"),
         (404, {"errors": [{"code": 34, "message": "Sorry"}]}, ConfigurationError, "X_ADS_API_URL"),
         (400, b"<html></html>", ConfigurationError, "X_ADS_API_URL"),

@@ -1,5 +1,6 @@
 """Three-legged OAuth 1.0a: a user allows the app on X's page, and X gives it an access token to act in their name."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from xcapi_dagster import contract
 from xcapi_dagster.ads_api.address import check_api_url, oauth_url
+from xcapi_dagster.ads_api.advice import explanation_of
 from xcapi_dagster.ads_api.auth import AppKeys
 from xcapi_dagster.ads_api.connection import Connection, NoReply, Reply
 from xcapi_dagster.ads_api.oauth1 import authorization
@@ -18,6 +20,8 @@ from xcapi_dagster.errors import AdsApiError, ConfigurationError
 VERIFIER = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 _VALUE = re.compile(r"[!-~]{1,1000}")
+# "Callback URL", developer.twitter.com/en/docs/basics/callback_url: JSON or XML, and that with the code or without it
+_XML_ERROR = re.compile(rb'<error(?: code="(?P<code>[0-9]{1,4})")?>\s*(?P<unapproved>Callback URL not approved)?')
 _REFUSED_APP = (
     "X does not accept X_ADS_CONSUMER_KEY and X_ADS_CONSUMER_SECRET: copy both from the app's page in the X developer "
     "portal"
@@ -101,7 +105,7 @@ class SignIn:
         answer = classify(
             reply.status,
             reply.headers,
-            reply.content or b"",
+            _as_json(reply.content or b""),
             sent=0,
             account_id=None,
             now=self._clock(),
@@ -114,7 +118,8 @@ class SignIn:
             return AdsApiError(f"X signs nobody in at the moment ({reply.status}): try again later")
         if answer.kind == "halted" and reply.status == 401:
             return ConfigurationError(f"{refused} (401)")
-        is_told = answer.kind == "clock" or reply.status < 400 or (answer.kind == "halted" and answer.errors)
+        is_explained = answer.kind == "halted" and any(map(explanation_of, answer.errors))
+        is_told = answer.kind == "clock" or reply.status < 400 or is_explained
         if is_told and reply.status != 404:
             return ConfigurationError(answer.reason)
         return ConfigurationError(f"{self._url} signs nobody in: correct X_ADS_API_URL ({reply.status})")
@@ -127,6 +132,15 @@ class SignIn:
 
     def _unusable(self) -> AdsApiError:
         return AdsApiError(f"{self._url} answered without a token: does X_ADS_API_URL lead to X?")
+
+
+def _as_json(refusal: bytes) -> bytes:
+    """A refusal of X's in JSON, as it writes it too, when it is in XML: its code, or that of its text."""
+    found = _XML_ERROR.search(refusal)
+    if found is None:
+        return refusal
+    code = found["code"] or (b"415" if found["unapproved"] else b"")
+    return json.dumps({"errors": [{"code": code.decode()}]}).encode() if code else refusal
 
 
 @dataclass(frozen=True, slots=True, repr=False)
