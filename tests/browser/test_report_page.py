@@ -268,6 +268,19 @@ def test_a_partition_with_everything_wrong_opens_too(
     expect(page.locator(".headline")).to_contain_text("0 of")
 
 
+def test_amounts_of_any_length_are_whole(page: Page, tmp_path: Path, write_partition: WritePartition) -> None:
+    """The longest that an order may have: under the next tile, or beyond the edge, its last digits would be hidden."""
+    row = {"reason_code": "no_identifier", "value": Decimal("9" * 32 + ".999999"), "currency": "IDR"}
+    outputs = make(tmp_path, DAY, row, write=write_partition)
+    for path in (path_of(outputs, DAY), Path(str(outputs.overview))):
+        page.goto(address(path))
+        shown = page.locator(".tiles .worth, .value .worth")
+        texts = {text for text in shown.all_inner_texts() if "IDR" in text}
+        assert {text.replace("\n", "") for text in texts} == {"IDR 99" + 10 * ",999" + ".999999"}
+        assert all(shown.evaluate_all("all => all.map(each => each.scrollWidth <= each.parentElement.clientWidth)"))
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_a_hundred_thousand_rejections_are_a_small_page(
     page: Page, tmp_path: Path, write_partition: WritePartition
 ) -> None:
