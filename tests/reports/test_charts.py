@@ -1,5 +1,6 @@
 """Charts: a mark for each number, whatever the numbers are, and nothing that runs or is fetched."""
 
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -56,6 +57,22 @@ def test_the_text_at_the_end_of_the_longest_bar_is_in_the_picture(number: int) -
     (plot,) = (group.get("transform", "") for group in root.iter("g") if group.get("class") == "plot")
     left = float(plot.removeprefix("translate(").partition(",")[0])
     assert left + at + 9 * len(text) <= width
+
+
+@pytest.mark.parametrize("label", ["{:010}", "{:010}-00:00", "2026-10-02-13:00 to {:016}"])
+@pytest.mark.parametrize("count", [1, 7, 30, 400])
+def test_labels_do_not_touch_each_other(label: str, count: int) -> None:
+    """Of days, of hours, and of partitions that stand together; no character is wider than eight pixels."""
+    names = [label.format(number) for number in range(count)]
+    marks = [Mark(name, 1, name, "lost") for name in names]
+    for svg in (
+        charts.columns([marks], "a chart", every=charts.every(names)),
+        charts.lines([marks], "a chart", every=charts.every(names)),
+    ):
+        (axis,) = (group for group in ET.fromstring(svg).iter("g") if group.get("class", "").startswith("axis x"))
+        places = [float(text.get("x", 0)) for text in axis.iter("text") if text.text]
+        assert 1 <= len(places) <= 8
+        assert all(after - before > 8 * len(names[0]) for before, after in pairwise(places))
 
 
 def test_the_line_stands_between_its_columns() -> None:

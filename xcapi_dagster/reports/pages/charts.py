@@ -18,6 +18,8 @@ _FONT_SIZE = 13
 _STYLE = Style(label_font_size=_FONT_SIZE, major_label_font_size=_FONT_SIZE)  # as in the style sheet: labels need room
 _WIDTH, _HEIGHT, _ROW = 960, 260, 34
 _CHARACTER = 0.0165  # the room of a character in bold at the end of a bar, beside the longest bar
+_LETTER, _PLOT = 8, 840  # the width of one below a chart, and of what is between the edges of the narrowest
+_MOST_LABELS = 8
 _COMMON: dict[str, Any] = {
     "js": [],
     "style": _STYLE,
@@ -61,6 +63,12 @@ def bars(marks: Sequence[Mark], title: str, *, most: float | None = None) -> str
     chart.add("", [mark.start for mark in rows])
     _add(chart, rows)
     return _finished(chart, title, [[], rows])
+
+
+def every(labels: Sequence[str]) -> int:
+    """How many labels there are to each that can be written below the chart: more would touch each other."""
+    width = _LETTER * (max(map(len, labels), default=0) + 2)
+    return max(-(-len(labels) // _MOST_LABELS), -(-len(labels) * width // _PLOT))
 
 
 def columns(

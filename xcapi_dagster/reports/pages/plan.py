@@ -10,7 +10,6 @@ from xcapi_dagster.reports.pages.charts import Mark
 from xcapi_dagster.reports.pages.formats import number
 from xcapi_dagster.reports.pages.render import render
 
-_LABELS = 8  # written below the chart: more would touch each other
 _MOST_COLUMNS = 400
 # What the columns are made of: class in the style sheet -> in words, counts of a forecast.
 _PARTS = {
@@ -61,5 +60,5 @@ def _chart(columns: Sequence[Mapping[str, Any]]) -> Markup:
         [Mark(each["label"], each[kind], f"{each['label']}: {number(each[kind])} {words}", kind) for each in columns]
         for kind, (words, _) in _PARTS.items()
     ]
-    every = -(-len(columns) // _LABELS)
+    every = charts.every([each["label"] for each in columns])
     return Markup(charts.columns(series, "What would become of the orders", every=every))  # noqa: S704 - escaped by ElementTree

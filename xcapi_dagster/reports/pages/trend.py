@@ -15,7 +15,6 @@ from xcapi_dagster.reports.readiness import score_by_count
 from xcapi_dagster.reports.summary import DELIVERED, LATE, LOST, WAITING, WITHHELD, Summary
 from xcapi_dagster.reports.worth import Worth
 
-_LABELS = 8  # written below a chart: more would touch each other
 _SHARES = {
     "lost": "lost",
     "waiting": "waiting",
@@ -70,7 +69,7 @@ def trend_chart(rows: Sequence[Row], current: str | None = None) -> Markup:
     """Columns of what share of each partition's orders did not arrive; each leads to its partition's page."""
     series = [[_mark(row, kind, current) for row in rows] for kind in _SHARES]
     title = f"Share of orders that did not arrive, in {number(len(rows))} partitions"
-    return Markup(charts.columns(series, title, every=_every(rows), unit="%"))  # noqa: S704 - escaped by ElementTree
+    return Markup(charts.columns(series, title, every=charts.every([row.partition for row in rows]), unit="%"))  # noqa: S704 - escaped by ElementTree
 
 
 def _mark(row: Row, kind: str, current: str | None) -> Mark:
@@ -99,14 +98,10 @@ def coverage_chart(summaries: Sequence[Summary]) -> Markup:
         for identifier in STRONG_IDENTIFIERS
     ]
     title = f"Share of conversions with each identifier, in {number(len(summaries))} partitions"
-    return Markup(charts.lines(series, title, every=_every(summaries)))  # noqa: S704 - escaped by ElementTree
+    return Markup(charts.lines(series, title, every=charts.every([each.partition for each in summaries])))  # noqa: S704 - escaped by ElementTree
 
 
 def _coverage(summary: Summary, identifier: Identifier) -> float:
     """In percent; negative where there are no conversions."""
     found = summary.identifiers
     return 100 * found.carried(identifier) / found.conversions if found.conversions else -1.0
-
-
-def _every(rows: Sequence[object]) -> int:
-    return -(-len(rows) // _LABELS)
