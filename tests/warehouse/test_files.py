@@ -13,6 +13,7 @@ import pytest
 from s3fs import S3FileSystem
 
 from xcapi_dagster.conversions.columns import convert
+from xcapi_dagster.conversions.items import to_contents
 from xcapi_dagster.errors import ConfigurationError, WarehouseError
 from xcapi_dagster.warehouse import open_warehouse
 
@@ -188,6 +189,38 @@ def test_numbers_of_several_types_are_what_each_is_in_its_file(
         pq.write_table(pa.table(given | {column: each}), folder / f"{name}.parquet")
 
     alone = [text for file in sorted(folder.iterdir()) for text in told(f"parquet://{file}")]
+    assert told(f"parquet://{folder}") == alone
+
+
+PRICES = pa.decimal128(38, 2), pa.decimal128(38, 6)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [pa.array([[{"content_id": "1"}], None]), pa.array(['[{"content_id": "2", "num_items": 3}]', "", "no JSON"])],
+        [pa.array([[{"content_id": 5.0, "num_items": 2.0}]]), pa.array([[{"content_id": "A-1", "num_items": 2}], []])],
+        [
+            pa.array([[{"content_price": Decimal(price)}]], pa.list_(pa.struct([("content_price", type_)])))
+            for price, type_ in zip(("1.5", "1.234567"), PRICES, strict=True)
+        ],
+        [pa.array([[{"content_id": "1"}]]), pa.array([{"content_id": "2"}])],
+        [pa.array([[{"content_id": "1"}]]), pa.array([[{"num_items": 3, "content_id": "2"}]]), pa.nulls(1)],
+    ],
+)
+def test_items_of_several_types_are_what_they_are_in_their_file(folder: Path, given: list[pa.Array]) -> None:
+    """As text in some files and as lists in others, or of other fields: one that is no JSON ends no partition."""
+
+    def told(url: str) -> list[Any]:
+        batches = open_warehouse(url, "orders", "UTC").read(DAY, DAY + ONE_DAY)
+        found = [to_contents(convert(batch, "UTC").items) for batch in batches]
+        return [pair for each in found for pair in zip(each.values.to_pylist(), each.invalid.to_pylist(), strict=True)]
+
+    for name, each in zip("abc", given, strict=False):
+        times = pa.array([DAY] * len(each), pa.timestamp("us", "UTC"))
+        pq.write_table(pa.table({"ordered_at": times, "Items": each}), folder / f"{name}.parquet")
+
+    alone = [pair for file in sorted(folder.iterdir()) for pair in told(f"parquet://{file}")]
     assert told(f"parquet://{folder}") == alone
 
 

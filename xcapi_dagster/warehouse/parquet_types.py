@@ -22,6 +22,8 @@ _LOCAL_TIMES: Final = ("DATE", "TIMESTAMP")
 _WHOLE: Final = re.compile(r"U?(?:TINY|SMALL|BIG)INT|U?INTEGER")
 _DECIMAL: Final = re.compile(r"DECIMAL\(([0-9]+),([0-9]+)\)")
 _FLOATS: Final = frozenset({"FLOAT", "DOUBLE"})
+_NESTED: Final = frozenset({"list", "struct"})
+_FIELD: Final = "\0"  # between the items and the name of a field of theirs, and in no name of a column
 _WHOLE_DIGITS: Final = 20  # of the largest whole number
 _MOST_DIGITS: Final = 38  # of a decimal
 
@@ -51,33 +53,50 @@ def groups_alike(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) ->
     every: dict[str, set[str]] = {}
     for name, type_ in set[tuple[str, str]]().union(*types):
         every.setdefault(name, set()).add(type_)
-    mixed = {name for name, found in every.items() if _is_mixed(found)}
+    mixed = {_column(name) for name, found in every.items() if _is_mixed(found)}
     groups: dict[_Types, list[str]] = {}
     for file, told in zip(files, types, strict=True):
-        groups.setdefault(frozenset(each for each in told if each[0] in mixed), []).append(file)
+        groups.setdefault(frozenset(each for each in told if _column(each[0]) in mixed), []).append(file)
     for told, alike in groups.items():
-        texts = ", ".join(f'{_as_text(name, type_)} AS "{name}"' for name, type_ in sorted(told))
+        texts = ", ".join(f'{_as_text(name, type_)} AS "{name}"' for name, type_ in sorted(told) if _FIELD not in name)
         yield (f"REPLACE ({texts})" if texts else ""), alike
 
 
 def _types(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[_Types]:
-    """For each file the columns that are times, numbers or texts, as SQL quotes them, and what of these they are."""
+    """For each file the columns that are times, numbers or texts, as SQL quotes them, and what of these they are.
+
+    Of the items, what their fields are too.
+    """
     rows = iter(connection.sql(_SCHEMAS, params=[exactly(files)]).fetchall())  # a file, its columns, their fields
     for file, (_, _, columns) in zip(files, rows, strict=True):
         types: set[tuple[str, str]] = set()
         known: set[str] = set()
         for _ in range(columns):
             name, type_, fields = next(rows)
-            is_nested = fields > 0
-            while fields:
-                fields += next(rows)[2] - 1
+            leaves = list(_leaves(rows, fields))
             if name.lower() in known:
                 raise ConfigurationError(f"{VARIABLE}: {file} has the column {name.lower()} twice; drop one of them")
             known |= {name.lower()} & {*KNOWN_COLUMNS}
-            if not is_nested and (kind := _kind(type_)):
-                folded = name.encode().lower().decode()  # as DuckDB does it, of ASCII alone
+            folded = name.encode().lower().decode()  # as DuckDB does it, of ASCII alone
+            if not fields and (kind := _kind(type_)):
                 types.add((folded.replace('"', '""'), kind))
+            elif fields and folded == "items":
+                types.add((folded, "list" if type_.endswith("[]") else "struct"))
+                types |= {(f"{folded}{_FIELD}{leaf}", kind) for leaf, type_ in leaves if (kind := _kind(type_))}
         yield frozenset(types)
+
+
+def _leaves(rows: Iterator[tuple[str, str, int]], fields: int) -> Iterator[tuple[str, str]]:
+    """The name and the type of each field below a column with so many, which are the next ``rows``."""
+    while fields:
+        name, type_, more = next(rows)
+        fields += more - 1
+        if not more:
+            yield name.lower(), type_
+
+
+def _column(name: str) -> str:
+    return name.partition(_FIELD)[0]
 
 
 def _kind(type_: str) -> str | None:
@@ -92,7 +111,7 @@ def _kind(type_: str) -> str | None:
 def _is_mixed(kinds: set[str]) -> bool:
     """Whether a column of these kinds, each of some files, has no type that holds all of them as they are."""
     decimals = [(int(found[1]), int(found[2])) for kind in kinds if (found := _DECIMAL.fullmatch(kind))]
-    if kinds & _FLOATS or (decimals and "VARCHAR" in kinds):
+    if kinds & (_FLOATS | _NESTED) or (decimals and "VARCHAR" in kinds):
         return len(kinds) > 1
     if "whole" in kinds:
         decimals.append((_WHOLE_DIGITS, 0))
@@ -102,7 +121,9 @@ def _is_mixed(kinds: set[str]) -> bool:
 
 
 def _as_text(name: str, kind: str) -> str:
-    """The SQL that reads a column of this kind as text."""
+    """The SQL that reads a column of this kind as text, that of a nested one as JSON."""
+    if kind in _NESTED:
+        return f"to_json({name})::VARCHAR"
     if kind in _FLOATS:
         return (_AMOUNT_AS_TEXT if name in NUMBER_COLUMNS else _FLOAT_AS_TEXT).format(f'"{name}"')
     return (_DECIMAL_AS_TEXT if _DECIMAL.fullmatch(kind) else "{0}::VARCHAR").format(f'"{name}"')
