@@ -162,6 +162,10 @@ AMOUNTS = pa.array([0.1 + 0.2, 1e-7, 1e22, 1e40, float("inf"), float("nan"), 20.
         ("order_id", [pa.array([], pa.float64()), pa.array([2**53 + 1])]),
         ("order_id", [pa.array([5.0], pa.float32()), pa.array([16_777_217], pa.int32()), pa.nulls(1)]),
         ("order_id", [pa.array([Decimal("5.00")]), pa.array(["A-1"])]),
+        ("order_id", [pa.array([b"A-1", b"\xff", None]), pa.array([7]), pa.array([7.0])]),
+        ("email", [pa.array(["\u00e9@example.com".encode()]), pa.array(["\u00e9@example.com", r"\xAB"])]),
+        ("twclid", [pa.array([b"\xff" * 32]), pa.array(["x"])]),
+        ("hashed_email", [pa.array([b"\xff" * 32, b"a" * 64, b"\xff", None]), pa.array(["b" * 64])]),
         ("phone", [pa.array([4_912_345_678.0]), pa.array(["+49 123 45678"])]),
         ("phone", [pa.array([Decimal(4_912_345_678)], WIDE_CENTS), pa.array([2.0])]),
         ("value", [pa.array([Decimal("1.5")], WIDE_CENTS), pa.array([Decimal("1.234567")], WIDE_SIXTHS)]),
@@ -171,10 +175,13 @@ AMOUNTS = pa.array([0.1 + 0.2, 1e-7, 1e22, 1e40, float("inf"), float("nan"), 20.
         ("quantity", [pa.array([2.0, 2.5]), pa.array([16_777_217], pa.int32()), pa.array(["3"])]),
     ],
 )
-def test_numbers_of_several_types_are_what_each_is_in_its_file(
+def test_values_of_several_types_are_what_each_is_in_its_file(
     folder: Path, column: str, numbers: list[pa.Array]
 ) -> None:
-    """Of floats, decimals and texts, DuckDB makes what loses digits or gains a `.0`: another id, or another amount."""
+    """Of floats, decimals and texts, DuckDB makes what loses digits or gains a `.0`: another id, or another amount.
+
+    Of bytes and texts it makes bytes, and of a text beyond ASCII none.
+    """
 
     def told(url: str) -> list[Any]:
         batches = open_warehouse(url, "orders", "UTC").read(DAY, DAY + ONE_DAY)

@@ -34,6 +34,9 @@ _FLOAT_AS_TEXT: Final = """
          ELSE regexp_replace({0}::VARCHAR::DECIMAL(38, 6)::VARCHAR, '\\.0+$|(\\.[0-9]*[1-9])0+$', '\\1') END
 """
 _AMOUNT_AS_TEXT: Final = "coalesce(TRY_CAST({0}::VARCHAR AS DECIMAL(38, 6))::VARCHAR, {0}::VARCHAR)"
+# Writers may not say that bytes are text; those of a hash are its digits.
+_BYTES_AS_TEXT: Final = "CASE WHEN {0} IS NOT NULL THEN coalesce(TRY(decode({0})), '\ufffd') END"
+_HASH_AS_TEXT: Final = "CASE WHEN octet_length({0}) = 32 AND TRY(decode({0})) IS NULL THEN lower(hex({0})) ELSE {1} END"
 _DECIMAL_AS_TEXT: Final = r"regexp_replace({0}::VARCHAR, '\.0+$', '')"
 
 _Types = frozenset[tuple[str, str]]
@@ -105,13 +108,13 @@ def _kind(type_: str) -> str | None:
         return "instant" if type_.startswith(_INSTANTS) else "local"
     if _WHOLE.fullmatch(type_):
         return "whole"
-    return type_ if type_ == "VARCHAR" or type_ in _FLOATS or _DECIMAL.fullmatch(type_) else None
+    return type_ if type_ in ("VARCHAR", "BLOB") or type_ in _FLOATS or _DECIMAL.fullmatch(type_) else None
 
 
 def _is_mixed(kinds: set[str]) -> bool:
     """Whether a column of these kinds, each of some files, has no type that holds all of them as they are."""
     decimals = [(int(found[1]), int(found[2])) for kind in kinds if (found := _DECIMAL.fullmatch(kind))]
-    if kinds & (_FLOATS | _NESTED) or (decimals and "VARCHAR" in kinds):
+    if kinds & {*_FLOATS, *_NESTED, "BLOB"} or (decimals and "VARCHAR" in kinds):
         return len(kinds) > 1
     if "whole" in kinds:
         decimals.append((_WHOLE_DIGITS, 0))
@@ -126,4 +129,7 @@ def _as_text(name: str, kind: str) -> str:
         return f"to_json({name})::VARCHAR"
     if kind in _FLOATS:
         return (_AMOUNT_AS_TEXT if name in NUMBER_COLUMNS else _FLOAT_AS_TEXT).format(f'"{name}"')
+    if kind == "BLOB":
+        text = _BYTES_AS_TEXT.format(f'"{name}"')
+        return _HASH_AS_TEXT.format(f'"{name}"', text) if name.startswith("hashed_") else text
     return (_DECIMAL_AS_TEXT if _DECIMAL.fullmatch(kind) else "{0}::VARCHAR").format(f'"{name}"')
