@@ -226,6 +226,16 @@ def test_a_query_file_may_end_as_people_end_them(shop: "Shop", tmp_path: Path, e
     assert read_ids(open_warehouse(shop.url, str(path), "UTC")) in ([1], ["1"])
 
 
+@pytest.mark.parametrize("end", ["", ";", " -- it's all; folks"])
+def test_what_ends_a_query_file_is_no_text_in_it(shop: "Shop", tmp_path: Path, end: str) -> None:
+    """A text that ends like a query: without its semicolon no order would have it, and none would be read."""
+    path = tmp_path / "orders.sql"
+    order = "SELECT '1;--' AS order_id, timestamp '2026-10-20 10:00' AS ordered_at"
+    path.write_text(f"SELECT * FROM ({order}) AS paid WHERE order_id = '1;--'{end}")
+
+    assert read_ids(open_warehouse(shop.url, str(path), "UTC")) == ["1;--"]
+
+
 def test_a_query_file_is_taken_word_by_word(shop: "Shop", tmp_path: Path) -> None:
     """Colons, percent signs, backslashes, quotes and braces in it mean what they mean in SQL."""
     text = r"""50% :off \:x "quoted" {braces} $1 ? %s %(x)s ; --"""

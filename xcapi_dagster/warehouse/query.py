@@ -49,7 +49,8 @@ JSON: Final = pa.json_()
 
 NAME: Final = r"[A-Za-z_][A-Za-z0-9_$]{0,127}"
 
-_LAST_SEMICOLON = re.compile(r";(?=(?:\s|;|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*\Z)", re.DOTALL)
+_SEMICOLONS = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/|(?P<semicolon>;)""", re.DOTALL)
+_NOTHING_MORE = re.compile(r"(?:\s|;|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*\Z", re.DOTALL)
 
 Expression = sa.ColumnElement[Any]
 Query = sa.Select[Any]
@@ -156,4 +157,5 @@ def _query_in(path: Path) -> str:
         raise ConfigurationError(f"XCAPI_ORDERS names a file that cannot be read as UTF-8 text: {path}") from None
     if not text.strip():
         raise ConfigurationError(f"XCAPI_ORDERS names an empty file: put a SELECT into {path}")
-    return _LAST_SEMICOLON.sub("", text)
+    ends = (found.start() for found in _SEMICOLONS.finditer(text) if found["semicolon"])
+    return text[: next((end for end in ends if _NOTHING_MORE.match(text, end)), len(text))]
