@@ -71,6 +71,14 @@ def test_the_library_would_have_logged_more(wire: Any, client: Any, keys: OAuth1
     assert log.getvalue().count("/measurement/conversions/") == 1
 
 
+def test_headers_that_cannot_be_read_are_not_logged(wire: Any, client: Any, log: io.StringIO) -> None:
+    """The library would print them, with the address and a traceback, for each request of a run."""
+    broken = b"HTTP/1.1 429 Whatever\r\nno colon: canary\r\nset-cookie canary\r\ncontent-length: 0\r\n\r\n"
+    assert post(client(wire.serve(wire.sending(broken, then_close=True)).url)).kind == "throttled"
+    assert "canary" not in log.getvalue()
+    assert len(log.getvalue().splitlines()) == 1
+
+
 def test_warnings_of_the_libraries_are_kept(log: io.StringIO) -> None:
     """Only what is below WARNING is dropped."""
     open_pool("https://ads-api.x.com").close()

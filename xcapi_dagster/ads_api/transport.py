@@ -72,7 +72,10 @@ def open_pool(url: str) -> HTTPConnectionPool:
 
 
 def hush() -> None:
-    """Drop what the library that sees keys and bodies logs below WARNING, whatever level is set on any logger."""
+    """Drop what the library that sees keys and bodies logs below WARNING, whatever level is set on any logger.
+
+    Of its warnings, those with a traceback: they print headers that it could not read, and the whole address.
+    """
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] == _TALKATIVE:
             logging.getLogger(name).addFilter(_is_harmless)  # the same filter is added but once
@@ -95,7 +98,7 @@ def never_connected(error: BaseException) -> bool:
 
 
 def _is_harmless(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING
+    return record.levelno >= logging.WARNING and record.exc_info is None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
