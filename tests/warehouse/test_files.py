@@ -267,6 +267,14 @@ def test_nulls_that_databases_write_into_csv_are_nulls(folder: Path, write: Writ
     assert [(row["value"], row["description"]) for row in read(f"csv://{folder}")] == [(None, r"\No"), (None, "\\")]
 
 
+def test_what_separates_fields_is_seen_outside_of_quotes(folder: Path, write: Write) -> None:
+    """A name may hold more commas than there are semicolons."""
+    write("a.csv", 'order_id;"ordered_at";"Total, with ""VAT"", in EUR, and freight"\n1;2026-10-20;5,00\n')
+
+    assert ids(f"csv://{folder}") == ["1"]
+    assert open_warehouse(f"csv://{folder}", "orders", "UTC").unread() == []
+
+
 def test_csv_may_have_columns_without_a_name(folder: Path, write: Write) -> None:
     """As the numbers of rows that pandas writes, and what follows a separator at the end of each line."""
     write("a.csv", f",{HEADER.strip()},,\n0,1,2026-10-20,ann@example.com,,\n")

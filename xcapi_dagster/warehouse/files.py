@@ -4,6 +4,7 @@ CSV is taken strictly, by RFC 4180, and all of it as text: whatever guesses type
 """
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _ENDINGS: Final[dict[Format, tuple[str, ...]]] = {
     "csv": (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz"),
 }
 _SEPARATORS: Final = ",;\t|"
+_QUOTED: Final = re.compile(r'"[^"]*"')
 _WILD: Final = frozenset("*[")
 _LONGEST_HEADER: Final = 100_000  # characters
 
@@ -158,7 +160,7 @@ def _by_header(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> I
         headers.setdefault(header, []).append(file)
     first: set[str] = set()
     for header, alike in headers.items():
-        separator = max(_SEPARATORS, key=header.count)
+        separator = max(_SEPARATORS, key=_QUOTED.sub("", header).count)
         given = next(csv.reader([header], delimiter=separator))
         names = [name or f"column {at}, without a name" for at, name in enumerate(given, 1)]
         if len({name.lower() for name in names}) < len(names):
