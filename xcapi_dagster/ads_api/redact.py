@@ -8,16 +8,16 @@ _LONGEST = 300
 _OPENING = re.compile(r"""["(\[{<`\u201c\u2018\u00ab]|(?<![A-Za-z])'""")
 _CLOSING = re.compile(r"""["')\]}>`\u201d\u2019\u00bb]""")
 _PUNCTUATION = ".,;:!?"
-# Longer than any word or constant of X's and shorter than a hash that happens to have no digits.
-_WORD = re.compile(r"[A-Za-z][A-Za-z_'-]{0,30}")
+# Longer than any word or constant of X's, and shorter than a hash or a click id that happens to have no digits.
+_WORD = re.compile(r"(?=.{1,31}\Z)[A-Za-z]{1,20}(?:[_'-]+[A-Za-z]{1,20})*[_'-]*")
 
 
 def redact(text: str) -> str:
     """The plain English words of ``text``, at most 300 characters; all else is masked.
 
     Kept are words of ASCII letters outside quotation marks and brackets. No digit, `@` or hash survives, and so no
-    e-mail address, telephone number, IP address or amount does. A click id without a
-    digit, or a name, looks like a word: it is masked where X quotes or brackets it, as all its documented messages do.
+    e-mail address, telephone number, IP address or amount does, nor a click id of more than 20 letters, as X's are. A
+    name looks like a word: it is masked where X quotes or brackets it, as all its documented messages do.
     """
     kept: list[str] = []
     for token in _without_spans(text).split():
