@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -112,3 +113,22 @@ def test_an_instance_that_is_not_there_is_named(xcapi: Xcapi) -> None:
     done = xcapi("sync", *DAY, "-m", "three", "--name", "asia")
     assert (done.returncode, done.stdout) == (2, "")
     assert "no assets of an instance called asia are in it" in done.stderr
+
+
+@pytest.mark.slow
+def test_an_operator_names_the_module_of_an_instance(
+    xcapi: Xcapi, at_x: tuple[Sandbox, Sandbox], tmp_path: Path
+) -> None:
+    """The environment may be another instance's, whose pixel would be taken for the one that accepted the orders."""
+    assert xcapi("sync", *DAY, "-m", "three", "--name", "eu").returncode == 0
+    shutil.rmtree(tmp_path / "home" / "ledger")
+    word = ("ledger", "accept-restored", "--name", "eu", "--why", "the disk is gone")
+    done = xcapi(*word)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("xcapi: --name eu: say with -m which module has it")
+    for command in (("held", "list"), ("forget", "o1", "--yes"), ("ledger", "accept-scope", "--why", "so")):
+        assert xcapi(*command, "--name", "eu").returncode == 2
+    assert xcapi(*word, "-m", "three").returncode == 0
+    assert xcapi("sync", *DAY, "-m", "three", "--name", "eu").returncode == 0
+    assert xcapi("sync", *DAY).returncode == 0
+    assert [len(sandbox.received) for sandbox in at_x] == [3, 5]

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from xcapi_dagster.ads_api.tag_plan import WantedTag
+from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.settings import Settings, from_environment, misspelled
 
 _NAME = "purchases"  # of the one instance in the bundled project
@@ -22,11 +23,18 @@ class ChosenInstance:
     name: str
 
     def settings(self) -> Settings:
-        """Its settings: as the module has them, else as the environment says. Raises ConfigurationError."""
+        """Its settings: as the module has them, else as the environment says. Raises ConfigurationError.
+
+        Also for an instance of another name than the bundled project's without a module: with its prefix or its YAML it
+        may have another pixel than the environment says, and the ledger would learn, or forget, under the wrong one.
+        """
         if self.module is None:
             for name, meant in misspelled(os.environ).items():
                 click.echo(f"xcapi: {name} is no setting and is not read: did you mean {meant}?", err=True)
-            return from_environment(os.environ, name=self.name)
+            settings = from_environment(os.environ, name=self.name)
+            if self.name != _NAME:
+                raise ConfigurationError(f"--name {self.name}: say with -m which module has it")
+            return settings
         from xcapi_dagster.runs import Project  # noqa: PLC0415 - Dagster takes seconds to import
 
         return Project(self.module, self.name).settings()
