@@ -5,6 +5,7 @@ import pytest
 
 from xcapi_dagster import checks
 from xcapi_dagster.partitions.prepare import Prepared
+from xcapi_dagster.partitions.watch import Ageing, Watched
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.reports.history import History
 from xcapi_dagster.reports.identifiers import Identifiers
@@ -131,3 +132,13 @@ def test_orders_that_went_are_told() -> None:
     assert str(verdict.description).endswith("Orders: 2026-11-01: 101 before, 100 now")
     del before["2026-11-01"]
     assert checks.no_missing_orders(ASSET, counts, before).passed
+
+
+@pytest.mark.parametrize(("name", "told"), [("purchases", "xcapi sync"), ("eu", "xcapi sync -m … --name eu")])
+def test_what_to_run_is_about_the_instance(name: str, told: str) -> None:
+    """Without its name another one would be synced."""
+    asset = dg.AssetKey([name, "upload_results"])
+    late = Watched(partition="2026-11-01", in_warehouse=2, read=1)
+    old = Ageing("2026-11-01", 1, 0, is_synced=False)
+    for verdict in (checks.no_late_orders(asset, [late]), checks.sent_in_time(asset, [old])):
+        assert f"run `{told} --from 2026-11-01 --to 2026-11-01`" in str(verdict.description)

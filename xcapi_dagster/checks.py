@@ -14,6 +14,7 @@ from xcapi_dagster.partitions.watch import Ageing, Watched
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.reports.history import History, new_reasons
 from xcapi_dagster.reports.identifiers import STRONG_IDENTIFIERS, Identifier, Identifiers
+from xcapi_dagster.settings import BUNDLED_INSTANCE
 
 COUNTS_ADD_UP = "counts_add_up"
 REJECTION_RATE = "rejection_rate"
@@ -174,7 +175,7 @@ def no_missing_orders(
 def no_late_orders(asset: dg.AssetKey, watched: Iterable[Watched]) -> dg.AssetCheckResult:
     """Whether every partition that was synced has as many orders in the warehouse as it had then."""
     failing = {each.partition: each.told for each in watched if each.read is not None and each.difference}
-    advice = f"Orders came late, moved or went: {_sync(failing)}. What X accepted is not sent again. Now"
+    advice = f"Orders came late, moved or went: {_sync(asset, failing)}. What X accepted is not sent again. Now"
     return _result(asset, NO_LATE_ORDERS, failing, advice)
 
 
@@ -182,15 +183,17 @@ def sent_in_time(asset: dg.AssetKey, ageing: Iterable[Ageing]) -> dg.AssetCheckR
     """Whether no order that is 40 hours old or more is still unsent."""
     failing = {each.partition: each.told for each in ageing}
     advice = (
-        f"Orders are not sent yet: {_sync(failing)}, and see `xcapi held list` for those that wait for your decision. "
-        f"After {DEDUPLICATION_HOURS} hours X cannot tell an order from a copy that the pixel sent. At 40 hours of age"
+        f"Orders are not sent yet: {_sync(asset, failing)}, and see `xcapi held list` for those that wait for your "
+        f"decision. After {DEDUPLICATION_HOURS} hours X cannot tell an order from a copy that the pixel sent. At 40 "
+        "hours of age"
     )
     return _result(asset, SENT_IN_TIME, failing, advice)
 
 
-def _sync(partitions: Iterable[str]) -> str:
-    keys = sorted(partitions)
-    return f"run `xcapi sync --from {keys[0]} --to {keys[-1]}`" if keys else ""
+def _sync(asset: dg.AssetKey, partitions: Iterable[str]) -> str:
+    keys, name = sorted(partitions), asset.path[0]
+    of = "" if name == BUNDLED_INSTANCE else f" -m … --name {name}"  # without, another one would be synced
+    return f"run `xcapi sync{of} --from {keys[0]} --to {keys[-1]}`" if keys else ""
 
 
 def _coverage(prepared: Prepared) -> float:

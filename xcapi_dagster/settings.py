@@ -65,6 +65,7 @@ VARIABLES: Mapping[str, str] = {
     "access_token_secret": "X_ADS_ACCESS_TOKEN_SECRET",
     "pixel_token": "X_ADS_PIXEL_TOKEN",
 }
+BUNDLED_INSTANCE = "purchases"  # the one in the bundled project
 _ALIKE = 0.85  # of the letters: a typing error
 _MOST_DAYS = 36_500  # a century; times that lie further back cannot be told
 SECRETS = frozenset({*OAUTH_FIELDS, "pixel_token"})
@@ -104,7 +105,7 @@ class AccountSettings(BaseModel):
 class Settings(AccountSettings):
     """One component instance's settings, checked. `from_environment` is the usual way to get one."""
 
-    name: Annotated[str, matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be a plain name")] = "purchases"
+    name: Annotated[str, matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be a plain name")] = BUNDLED_INSTANCE
     home: Path = Field(description="Folder for all that is written.")
     warehouse_url: str = Field(repr=False, description="duckdb:///FILE, postgresql://… and others.")
     orders: str = Field(default="orders", description="table, schema.table, or a path ending in .sql")

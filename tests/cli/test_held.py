@@ -63,6 +63,16 @@ def test_a_decision_counts_and_says_what_is_next(instance: Instance, xcapi: Xcap
     assert xcapi("held", "list").stdout == "Nothing is held.\n"
 
 
+def test_what_is_next_is_about_the_instance_that_was_chosen(instance: Instance, xcapi: Xcapi) -> None:
+    """In its module: without, another one would be synced."""
+    instance.sent("held", "A-1")
+    chosen = ("-m", "dagster_project.definitions")
+    said = "xcapi held resolve -m dagster_project.definitions REQUEST --as accepted|lost|resend --why …"
+    assert said in xcapi("held", "list", *chosen).stdout
+    done = xcapi("held", "resolve", "1", "--as", "accepted", "--why", "she looked", *chosen)
+    assert done.stdout.endswith(f"Next: xcapi sync -m dagster_project.definitions --partition {DAY}\n")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

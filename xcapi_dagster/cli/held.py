@@ -44,7 +44,8 @@ def list_(instance: ChosenInstance, partition: str | None, *, as_json: bool) -> 
     else:
         output().print(_table(found, now))
         click.echo(
-            "Look at the days in Ads Manager, then: xcapi held resolve REQUEST --as accepted|lost|resend --why …"
+            f"Look at the days in Ads Manager, then: xcapi held resolve{instance.options} REQUEST "
+            "--as accepted|lost|resend --why …"
         )
 
 
@@ -99,7 +100,7 @@ def resolve_(
         count = resolve(ledger, chosen, cast("Resolution", resolution), by=operator(), why=why)
     click.echo(f"{count} orders of {len(chosen)} requests: {resolution}.")
     for key in sorted({doubt.request.partition for doubt in chosen}):
-        click.echo(f"Next: xcapi sync --partition {key}")
+        click.echo(f"Next: xcapi sync{instance.options} --partition {key}")
     sys.exit(0 if chosen else 1)
 
 

@@ -10,9 +10,7 @@ import click
 
 from xcapi_dagster.ads_api.tag_plan import WantedTag
 from xcapi_dagster.errors import ConfigurationError
-from xcapi_dagster.settings import Settings, from_environment, misspelled
-
-_NAME = "purchases"  # of the one instance in the bundled project
+from xcapi_dagster.settings import BUNDLED_INSTANCE, Settings, from_environment, misspelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +19,12 @@ class ChosenInstance:
 
     module: str | None
     name: str
+
+    @property
+    def options(self) -> str:
+        """What a command about it needs after its name, with a space before each."""
+        module = f" -m {self.module}" if self.module else ""
+        return module if self.name == BUNDLED_INSTANCE else f"{module} --name {self.name}"
 
     def settings(self) -> Settings:
         """Its settings: as the module has them, else as the environment says. Raises ConfigurationError.
@@ -32,7 +36,7 @@ class ChosenInstance:
             for name, meant in misspelled(os.environ).items():
                 click.echo(f"xcapi: {name} is no setting and is not read: did you mean {meant}?", err=True)
             settings = from_environment(os.environ, name=self.name)
-            if self.name != _NAME:
+            if self.name != BUNDLED_INSTANCE:
                 raise ConfigurationError(f"--name {self.name}: say with -m which module has it")
             return settings
         from xcapi_dagster.runs import Project  # noqa: PLC0415 - Dagster takes seconds to import
@@ -44,7 +48,7 @@ class ChosenInstance:
 
         Of an instance that only the environment describes there are none. Raises ConfigurationError.
         """
-        if self.module is None and self.name != _NAME:
+        if self.module is None and self.name != BUNDLED_INSTANCE:
             return ()
         from xcapi_dagster.runs import BUNDLED_PROJECT, Project  # noqa: PLC0415 - Dagster takes seconds to import
 
@@ -56,7 +60,7 @@ def instance_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give ``command`` the options, and in their place a ChosenInstance under the name ``instance``."""
 
     @click.option("-m", "--module", metavar="MODULE", help="Your module of Dagster definitions.")
-    @click.option("--name", default=_NAME, show_default=True, help="The component instance.")
+    @click.option("--name", default=BUNDLED_INSTANCE, show_default=True, help="The component instance.")
     @functools.wraps(command)
     def with_instance(*arguments: Any, module: str | None, name: str, **options: Any) -> Any:
         return command(*arguments, instance=ChosenInstance(module, name), **options)

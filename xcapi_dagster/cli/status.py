@@ -50,14 +50,14 @@ def status(first: str | None, last: str | None, *, as_json: bool, instance: Chos
             click.echo(json.dumps(each.as_dict(), default=str))
     else:
         output().print(_table(found))
-        _tell_differences([each for each in found if each.read is not None])
+        _tell_differences([each for each in found if each.read is not None], instance)
     sys.exit(0 if all(each.is_settled for each in found) else 1)
 
 
-def _tell_differences(synced: Sequence[Watched]) -> None:
+def _tell_differences(synced: Sequence[Watched], instance: ChosenInstance) -> None:
     """What to do about orders that came or went since ``synced`` partitions were."""
     if late := [each.partition for each in synced if each.difference > 0]:
-        click.echo(f"Late orders: xcapi sync --from {late[0]} --to {late[-1]}")
+        click.echo(f"Late orders: xcapi sync{instance.options} --from {late[0]} --to {late[-1]}")
     if fewer := [each.partition for each in synced if each.difference < 0]:
         click.echo(
             f"Fewer orders than were synced, from {fewer[0]} to {fewer[-1]}: find out why they went, or whether they "
