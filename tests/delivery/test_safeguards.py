@@ -107,6 +107,31 @@ def test_trials_against_a_sandbox_do_not_count(database: Database, accept: Calla
     admit(database, HERE, [])
 
 
+def test_another_way_to_x_is_refused_while_orders_were_accepted(
+    database: Database, accept: Callable[..., None], ledger_url: str, query: Query
+) -> None:
+    """As a relay of the company's: keys are of a host, so that all of history would go out again by it."""
+    admit(database, HERE, [])
+    relay = replace(HERE, host="relay.shop.example", scope="relay.shop.example|o8z6j")
+    admit(database, relay, [], remember=False)
+    accept(HERE.scope)
+    with pytest.raises(ConfigurationError, match=r"sent 1 orders to ads-api\.x\.com.*X_ADS_API_URL.*accept-scope"):
+        admit(database, relay, [])
+    admit(database, replace(relay, name="sign_ups"), [])
+    admit(database, Destination("loopback", "purchases", "loopback|odemo1", "opurch1"), [])
+    accept_destination(database, relay, by="ann@shop", why="another X")
+    admit(database, relay, [])
+    admit(database, HERE, [])
+
+
+@pytest.mark.parametrize("trial", ["loopback", "ads-api-sandbox.x.com"])
+def test_trials_are_no_other_way_to_x(trial: str, database: Database, accept: Callable[..., None]) -> None:
+    """What a sandbox was sent, of this package or of X's, X has not."""
+    admit(database, Destination(trial, "purchases", f"{trial}|o8z6j", "o87ne"), [])
+    accept(f"{trial}|o8z6j")
+    admit(database, HERE, [])
+
+
 def test_instances_are_apart(database: Database, accept: Callable[..., None]) -> None:
     """Another instance with another pixel is no change of the first."""
     admit(database, HERE, [])

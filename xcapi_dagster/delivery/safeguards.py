@@ -1,7 +1,7 @@
 """Whether this ledger may answer for an instance: it knows all that was sent, and the instance still sends there.
 
-A ledger that was lost or restored from an old copy, and an instance that was given another pixel or default event,
-would both send history again by accident: nothing is sent until somebody has agreed to it.
+A ledger that was lost or restored from an old copy, and an instance that was given another pixel, default event or
+host, would both send history again by accident: nothing is sent until somebody has agreed to it.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,7 @@ from xcapi_dagster.delivery.tables import instance, predecessor, request
 from xcapi_dagster.errors import ConfigurationError, LedgerError
 
 _AT_X = ("accepted", "in_flight", "unknown", "held")  # X has what these requests carried, or may have it
+_TRIALS = ("loopback", "ads-api-sandbox.x.com")  # hosts by which nothing reaches X's production
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +121,35 @@ def _check_destination(connection: Connection, now: Destination) -> None:
     before = connection.execute(
         select(instance).where(instance.c.host == now.host, instance.c.name == now.name)
     ).one_or_none()
-    if before is None or (before.scope, before.event_id) == (now.scope, now.event_id):
+    if before is None:
+        _check_host(connection, now)
         return
-    sent = connection.execute(
-        select(func.coalesce(func.sum(request.c.size), 0)).where(
-            request.c.scope == before.scope, request.c.state.in_(_AT_X), request.c.instance.in_(("", now.name))
-        )
-    ).scalar_one()
-    if sent:
+    if (before.scope, before.event_id) == (now.scope, now.event_id):
+        return
+    if sent := _sent(connection, now.name, before.scope):
         pixel = before.scope.removeprefix(f"{now.host}|")
         raise ConfigurationError(
             f"{now.name} sent {sent:,} orders to the pixel {pixel} with the default event {before.event_id}: "
             "with another X_ADS_PIXEL_ID or X_ADS_EVENT_ID they would all be sent again. Set them back, or run "
             "`xcapi ledger accept-scope`"
         )
+
+
+def _check_host(connection: Connection, now: Destination) -> None:
+    """The instance sends to this host for the first time: another may have been another way to the same X."""
+    elsewhere = select(instance).where(instance.c.name == now.name, instance.c.host.not_in(_TRIALS))
+    for before in () if now.host in _TRIALS else connection.execute(elsewhere).all():
+        if sent := _sent(connection, now.name, before.scope):
+            raise ConfigurationError(
+                f"{now.name} sent {sent:,} orders to {before.host}: with another X_ADS_API_URL they would all be sent "
+                "again. Set it back, or run `xcapi ledger accept-scope`"
+            )
+
+
+def _sent(connection: Connection, name: str, scope: str) -> int:
+    """How many orders of the instance X has there, or may have."""
+    of_instance = (request.c.scope == scope) & request.c.instance.in_(("", name)) & request.c.state.in_(_AT_X)
+    return int(connection.execute(select(func.coalesce(func.sum(request.c.size), 0)).where(of_instance)).scalar_one())
 
 
 def _remember(connection: Connection, destination: Destination, at: float, **accepted: str) -> None:
