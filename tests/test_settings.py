@@ -141,6 +141,8 @@ def test_oauth_alone_signs() -> None:
         ("XCAPI_TIMEZONE", "Mars/Olympus"),
         ("XCAPI_SOURCE_TIMEZONE", "/etc/passwd"),
         ("XCAPI_START_DATE", "20th of October"),
+        ("XCAPI_START_DATE", "0001-01-01"),
+        ("XCAPI_START_DATE", "9999-12-31"),
         ("XCAPI_DEFAULT_COUNTRY", "usa"),
         ("XCAPI_DEFAULT_COUNTRY", "ZZ"),
         ("XCAPI_DEFAULT_CURRENCY", "DOLLAR"),

@@ -114,7 +114,9 @@ class Settings(AccountSettings):
     reports_url: (
         Annotated[str, matching("https?://[^?#@]+", "must be an address such as https://reports.example.com")] | None
     ) = Field(default=None, repr=False, description="Where a web server serves the output folder, for links.")
-    start_date: Date = Field(default=FIRST_DAY, description="The first daily partition.")
+    start_date: Date = Field(
+        default=FIRST_DAY, ge=date(1970, 1, 1), le=date(2100, 1, 1), description="The first daily partition."
+    )
     timezone: TimeZone = Field(default="UTC", description="Of the partitions.")
     source_timezone: TimeZone = Field(default="UTC", description="Of timestamps without a zone.")
     default_country: Country | None = Field(default=None, description="For national phone numbers.")
