@@ -1,5 +1,8 @@
 """Arguments that no command can use: one line, exit status 2."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,3 +109,12 @@ def test_a_demo_without_a_folder_says_so(
     done = xcapi(command)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("xcapi: XCAPI_HOME names a folder that cannot be")
+
+
+def test_what_a_terminal_cannot_show_is_replaced(tmp_path: Path) -> None:
+    """Where it is not of UTF-8, as on older systems, and in what Windows writes to a file."""
+    command = [sys.executable, "-m", "xcapi_dagster.cli", "doctor"]
+    whole = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONIOENCODING": "ascii", "X_ADS_PIXEL_ID": "odemo1"}
+    done = subprocess.run(command, env=whole, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "? set or correct what is named" in " ".join(done.stdout.split())

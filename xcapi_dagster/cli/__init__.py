@@ -5,8 +5,10 @@ That is the command, the configuration or a ledger that is lost, damaged or cann
 One module for each command or group of commands, loaded when it is called: most need neither Dagster nor pandas.
 """
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -71,3 +73,6 @@ class _Commands(click.Group):
 @click.version_option(package_name="xcapi-dagster")
 def main() -> None:
     """Deliver purchases to the X Ads Conversion API, and know what became of every order."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal or a file that cannot show a sign gets a ? in its place
+            stream.reconfigure(errors="replace")
