@@ -9,6 +9,7 @@ import pytest
 from xcapi_dagster.delivery.doubt import doubts, resolve
 from xcapi_dagster.delivery.standing import Policy
 from xcapi_dagster.errors import LedgerError, XConversionsError
+from xcapi_dagster.partitions import upload
 from xcapi_dagster.partitions.relearn import relearn
 from xcapi_dagster.partitions.stamp import read_stamp
 from xcapi_dagster.partitions.upload import write_results
@@ -31,6 +32,26 @@ def what_became(shop: Shop) -> dict[str, tuple[str, str | None]]:
 def counted(**counts: int) -> dict[str, int]:
     """The counts, zeros where nothing is given."""
     return Counts(**counts).as_dict()
+
+
+def test_results_are_of_the_files_of_one_run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run puts others in their place meanwhile, with orders that came late: it tells of those itself."""
+    shop.put("ready")
+    shop.put("wrong", value="-1")
+    shop.prepare()
+
+    def meanwhile(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        shop.put("late")
+        shop.put("wrong too", value="-1")
+        shop.prepare()
+        return unsent(*arguments)
+
+    unsent = upload._unsent
+    monkeypatch.setattr(upload, "_unsent", meanwhile)
+    uploaded = shop.upload()
+    assert uploaded.counts.as_dict() == counted(read=2, invalid=1, accepted=1, requests=1)
+    assert shop.sync().counts.as_dict() == counted(read=4, invalid=2, already_accepted=1, accepted=1, requests=1)
 
 
 def test_an_unknown_order_that_must_not_be_sent_any_more_is_held(shop: Shop) -> None:

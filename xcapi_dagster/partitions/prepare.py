@@ -22,7 +22,7 @@ from xcapi_dagster.conversions.rejections import told_anew
 from xcapi_dagster.conversions.schema import CONVERSIONS, REJECTIONS
 from xcapi_dagster.delivery.forgotten import Forgotten
 from xcapi_dagster.outputs import FileKind, Outputs, is_there
-from xcapi_dagster.parquet import parquet_file, parquet_writer
+from xcapi_dagster.parquet import ParquetFile, parquet_file, parquet_writer
 from xcapi_dagster.partitions import Partition
 from xcapi_dagster.partitions.changes import drop_aside, set_aside
 from xcapi_dagster.partitions.chunks import row_groups
@@ -54,7 +54,12 @@ class Prepared(BaseModel):
     def of_file(cls, outputs: Outputs, partition: str) -> "Prepared":
         """What the conversions file of ``partition`` says of itself."""
         with parquet_file(outputs.path("conversions", partition)) as parquet:
-            return cls.model_validate_json(parquet.metadata.metadata[_FACTS])
+            return cls.of(parquet)
+
+    @classmethod
+    def of(cls, conversions: ParquetFile) -> "Prepared":
+        """The same of the open file ``conversions``."""
+        return cls.model_validate_json(conversions.metadata.metadata[_FACTS])
 
 
 def missing_file(partition: str, outputs: Outputs) -> UPath | None:

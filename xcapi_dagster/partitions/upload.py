@@ -27,9 +27,9 @@ from xcapi_dagster.delivery.standing import Policy, Standing, Standings, standin
 from xcapi_dagster.delivery.view import LedgerView
 from xcapi_dagster.errors import LedgerError, XConversionsError
 from xcapi_dagster.outputs import Outputs
-from xcapi_dagster.parquet import parquet_file, parquet_writer
+from xcapi_dagster.parquet import ParquetFile, parquet_file, parquet_writer
 from xcapi_dagster.partitions.changes import Changes, drop_aside
-from xcapi_dagster.partitions.chunks import chunks, keys_of, row_groups, versions
+from xcapi_dagster.partitions.chunks import chunks, keys_of, versions
 from xcapi_dagster.partitions.prepare import Prepared, missing_file
 from xcapi_dagster.partitions.progress import Progress
 from xcapi_dagster.partitions.stamp import write_stamp
@@ -92,7 +92,22 @@ def upload_partition(
 
 def write_results(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, *, halted: str | None = None) -> Uploaded:
     """Write what became of the partition's orders, as the ledger knows it now; sends nothing."""
-    prepared = Prepared.of_file(outputs, key)
+    # opened at once: what another run puts in their place meanwhile has other counts
+    with parquet_file(outputs.path("invalid", key)) as invalid, parquet_file(outputs.path("conversions", key)) as ready:
+        return _write_results(_Files(invalid, ready), key, ledger, policy, outputs, halted)
+
+
+class _Files(NamedTuple):
+    """What the first stage left of a partition."""
+
+    invalid: ParquetFile
+    conversions: ParquetFile
+
+
+def _write_results(
+    files: _Files, key: str, ledger: Ledger, policy: Policy, outputs: Outputs, halted: str | None
+) -> Uploaded:
+    prepared = Prepared.of(files.conversions)
     now = ledger.refresh()
     requests = ledger.requests_of(key)
     outputs.write_table("requests", key, requests_table(requests))
@@ -105,7 +120,7 @@ def write_results(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, *,
             parquet_writer(results_path, UPLOAD_RESULTS) as results_file,
             parquet_writer(report_path, REJECTION_REPORT) as report_file,
         ):
-            for part in _parts(key, ledger, policy, outputs, now):
+            for part in _parts(files, ledger, policy, Changes(key, ledger, outputs), now):
                 results_file.write_table(part.results)
                 report_file.write_table(part.report)
                 states.update(part.states)
@@ -140,19 +155,18 @@ class _Part(NamedTuple):
     states: Mapping[str, int]
 
 
-def _parts(key: str, ledger: Ledger, policy: Policy, outputs: Outputs, now: float) -> Iterator[_Part]:
-    for rejections in row_groups(outputs.path("invalid", key)):
-        yield _unsent(rejections, ledger)
-    changes = Changes(key, ledger, outputs)
-    with parquet_file(outputs.path("conversions", key)) as parquet:
-        for group in range(parquet.num_row_groups):
-            conversions = parquet.read_row_group(group, columns=list(_COLUMNS_OF_RESULTS))
-            keys = keys_of(ledger, conversions)
-            known = standings(ledger.memory, keys, *versions(conversions), policy, now)
-            told = outcomes(ledger.memory, keys, known, ledger.run_id)
-            told = changes.named(partial(parquet.read_row_group, group), keys, known, told)
-            results, report = upload_results(conversions, told), delivery_rejections(conversions, told)
-            yield _Part(results, report, np.arange(len(report)), results, counts_of(results, told))
+def _parts(files: _Files, ledger: Ledger, policy: Policy, changes: Changes, now: float) -> Iterator[_Part]:
+    for group in range(files.invalid.num_row_groups):
+        yield _unsent(files.invalid.read_row_group(group), ledger)
+    parquet = files.conversions
+    for group in range(parquet.num_row_groups):
+        conversions = parquet.read_row_group(group, columns=list(_COLUMNS_OF_RESULTS))
+        keys = keys_of(ledger, conversions)
+        known = standings(ledger.memory, keys, *versions(conversions), policy, now)
+        told = outcomes(ledger.memory, keys, known, ledger.run_id)
+        told = changes.named(partial(parquet.read_row_group, group), keys, known, told)
+        results, report = upload_results(conversions, told), delivery_rejections(conversions, told)
+        yield _Part(results, report, np.arange(len(report)), results, counts_of(results, told))
 
 
 def _unsent(rejections: pa.Table, ledger: Ledger) -> _Part:
