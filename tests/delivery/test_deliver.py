@@ -230,6 +230,19 @@ def test_late_orders_are_all_that_a_rerun_sends(start: Start, orders: Orders) ->
     assert bench.arrived == Counter(ids(members))
 
 
+def test_it_is_told_before_anything_of_a_chunk_is_sent(start: Start, orders: Orders) -> None:
+    """Of chunks of which something may be, alone."""
+    bench, members = start(), orders(30)
+    bench.run(members[10:20])
+    told: list[int] = []
+    with bench.ledger("run-2") as ledger:
+        delivery = Delivery(ledger, bench.client(), Terms(RESEND, DEMO_EVENT_ID, senders=1))
+        chunks = [bench.chunk(ledger, members[first : first + 10]) for first in (0, 10, 20)]
+        for each in chunks:
+            delivery.deliver("2026-09-21", [each], before_sending=lambda: told.append(len(bench.sandbox.requests)))
+    assert told == [1, 2]
+
+
 def test_several_senders_and_chunks_send_each_once(ledger_url: str, start: Start, orders: Orders) -> None:
     """Four threads, chunks of 700: every conversion arrives once."""
     bench, members = start(ledger_url), orders(5_000)

@@ -31,6 +31,7 @@ from tests.faults.worker import (
     Strike,
     be_impatient,
     fill_disk,
+    kill,
     later,
     limit_files,
     pause,
@@ -39,6 +40,7 @@ from tests.shop import DAY, Shop
 from xcapi_dagster.delivery import database, sqlite_file
 from xcapi_dagster.delivery import keys as keys_module
 from xcapi_dagster.delivery.keys import KEY, Keys
+from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.delivery.records import checksum_of
 from xcapi_dagster.errors import LedgerError
 from xcapi_dagster.sandbox import DEMO_ACCOUNT_ID, DEMO_PIXEL_ID, Sandbox
@@ -335,6 +337,28 @@ def test_fault_36_a_ledger_that_was_restored(instance: Instance) -> None:
     instance.add("A-5")
     instance.syncs(posts=1)
     assert [each.conversion["conversion_id"] for each in instance.sandbox.received[3:]] == ["A-4", "A-5"]
+
+
+def killed_once_settled(parent: Any) -> None:
+    """The process ends when it has written down what X accepted."""
+    settle = Ledger.settle
+
+    def and_die(*of: Any) -> None:
+        settle(*of)
+        kill(parent)
+
+    Ledger.settle = and_die  # type: ignore[method-assign]
+
+
+def test_fault_36_a_ledger_that_was_restored_after_a_run_that_was_killed(instance: Instance) -> None:
+    """What that run had sent, no file tells of, but that it was about to send."""
+    copy = instance.ledger.read_bytes()
+    instance.add("A-4")
+    instance.processes.killed_xcapi("sync", "--partition", DAY, environ=instance.environ, act=killed_once_settled)
+    assert len(instance.sandbox.received) == 4
+    lose(instance.ledger)
+    instance.ledger.write_bytes(copy)
+    instance.refuses("is older than the files", "xcapi ledger accept-restored")
 
 
 def test_another_pixel_needs_an_operators_word(instance: Instance) -> None:

@@ -167,6 +167,10 @@ class Processes:
         assert isinstance(ended, Said), ended
         return ended
 
+    def killed_xcapi(self, *arguments: str, environ: Mapping[str, str], act: Act) -> None:
+        """The same with an ``act`` because of which the process is killed."""
+        assert self._begin(_command, arguments, dict(environ), act).died()
+
     def start(
         self, shop: Shop, *strikes: Strike, keys: Sequence[str] = (), act: Act | None = None, **terms: Any
     ) -> Running:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Protocol
 
+import numpy as np
+
 from xcapi_dagster.ads_api.responses import Answer
 from xcapi_dagster.delivery.batch import Batch, Chunk, Positions, portions
 from xcapi_dagster.delivery.breaker import Breaker
@@ -20,14 +22,14 @@ from xcapi_dagster.delivery.decide import Decision, Situation, decide
 from xcapi_dagster.delivery.ledger import Claim, Ledger, Wait
 from xcapi_dagster.delivery.memory import Known
 from xcapi_dagster.delivery.records import Request
-from xcapi_dagster.delivery.standing import Policy, Standing, deadlines, standings
+from xcapi_dagster.delivery.standing import SENDABLE, Policy, Standing, deadlines, standings
 from xcapi_dagster.errors import DeliveryHaltedError
 
 _BATCHES_WAITING_PER_SENDER = 2  # rendered ahead, so that no sender waits for the next body
 _LONGEST_SLEEP_SECONDS = 30.0  # between looks at the limit, so that a stop is noticed
 
 
-def _nothing(_conversions: int) -> None: ...
+def _nothing(*_conversions: int) -> None: ...
 
 
 class Client(Protocol):
@@ -80,16 +82,23 @@ class Delivery:
         self._breaker = Breaker(terms.most_rejected, terms.most_silences)
         self._clock_was_corrected = False
         self._sent: Callable[[int], None] = _nothing
+        self._before_sending: Callable[[], None] = _nothing
         self.halted: str | None = None
 
-    def deliver(self, partition: str, chunks: Iterable[Chunk], sent: Callable[[int], None] = _nothing) -> None:
+    def deliver(
+        self,
+        partition: str,
+        chunks: Iterable[Chunk],
+        sent: Callable[[int], None] = _nothing,
+        before_sending: Callable[[], None] = _nothing,
+    ) -> None:
         """Send what of ``chunks`` may be sent. Afterwards ``halted`` says why this run sends no more, if so.
 
         ``sent`` is called by the senders with how many conversions X took or refused, once that is settled: with 0 for
-        parts of what it had refused.
+        parts of what it had refused. ``before_sending`` is called before any of a chunk is sent, if some is to be.
         Raises LedgerError when the ledger fails; whatever was in flight then is unknown to the next run.
         """
-        self._sent = sent
+        self._sent, self._before_sending = sent, before_sending
         room = threading.Semaphore(self._terms.senders * (1 + _BATCHES_WAITING_PER_SENDER))
         running: set[Future[None]] = set()
         with ThreadPoolExecutor(self._terms.senders, thread_name_prefix="xcapi-sender") as pool:
@@ -118,6 +127,8 @@ class Delivery:
         """What of ``chunk`` may be sent now."""
         memory, now = self._ledger.memory, self._ledger.refresh()
         found = standings(memory, chunk.keys, chunk.fingerprints, chunk.times, self._terms.policy, now)
+        if np.isin(found.standing, SENDABLE).any():
+            self._before_sending()
         for portion in portions(chunk, found, self._ledger.largest_batch(self._terms.share)):
             last = memory.requests.get(portion.request_id)
             parent = None if last is None or last.state == "lost" else last  # X never had what was lost

@@ -102,6 +102,12 @@ class Ledger:
         """The same as far as this run knows, also when the database does not answer any more."""
         return self._database.latest_stamp()
 
+    def new_stamp(self) -> Stamp:
+        """A stamp to which no copy of the ledger that was made before will ever come."""
+        with self._database.transaction() as connection:
+            self._next_revision(connection)
+            return self._database.stamp(connection)
+
     def keys(self, event_ids: Texts, conversion_ids: Texts) -> Keys:
         """The keys of these conversions in this ledger."""
         return conversion_keys(self._database.key_digest, self._scope, event_ids, conversion_ids)

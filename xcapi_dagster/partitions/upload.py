@@ -32,7 +32,7 @@ from xcapi_dagster.partitions.changes import Changes, drop_aside
 from xcapi_dagster.partitions.chunks import chunks, keys_of, versions
 from xcapi_dagster.partitions.prepare import Prepared, missing_file
 from xcapi_dagster.partitions.progress import Progress
-from xcapi_dagster.partitions.stamp import write_stamp
+from xcapi_dagster.partitions.stamp import StampBefore, write_stamp
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.reports.rejections import delivery_rejections, validation_rejections, write_csv
 from xcapi_dagster.reports.results import counts_of, requests_table, upload_results
@@ -79,7 +79,7 @@ def upload_partition(
         if not delivery.halted:
             hold_what_changed(ledger, key, chunks(path, ledger), policy)
             progress = Progress(key, Prepared.of_file(outputs, key).ready, tell)
-            delivery.deliver(key, chunks(path, ledger), progress.add)
+            delivery.deliver(key, chunks(path, ledger), progress.add, StampBefore(outputs, ledger))
     except BaseException as error:
         if isinstance(error, LedgerError):
             with suppress(XConversionsError):  # the first error says more
