@@ -9,6 +9,7 @@ from xcapi_dagster.delivery.keys import Columns, Entries, Fingerprints, Found, K
 from xcapi_dagster.delivery.sorted_keys import SortedKeys
 
 _LEAST_BITS = 20  # of a place in the table: to grow often costs more than to begin with what few keys do not fill
+_LEAST_ENTRIES = 1 << 16  # in columns, which grow as they are needed: to copy them costs little
 _ENTERED_AT_ONCE = 1 << 16  # when the table grows
 
 
@@ -25,6 +26,7 @@ class KeyIndex:
         self._loaded = loaded or SortedKeys()
         self._end = 1  # the number of the next entry: 0 is nobody's and says so
         self._columns = Columns.of(self._end)
+        self._table = zeros(0, np.int32)
         self._make_room(self._end + 1)
 
     def __len__(self) -> int:
@@ -99,12 +101,16 @@ class KeyIndex:
 
     def _make_room(self, end: int) -> None:
         """Let there be room for entries up to ``end``, with at least a third of the table's places free."""
-        if end <= len(self._columns.high):
-            return
-        bits = max(_LEAST_BITS, (end * 3 // 2).bit_length())
-        waiting, self._columns = list(self._columns), Columns.of(0)
-        grown = [_grown(waiting.pop(0), self._end, 2**bits * 2 // 3) for _ in Columns._fields]  # one is there twice
-        self._columns = Columns(*grown)
+        if end > len(self._columns.high):
+            size = max(_LEAST_ENTRIES, end, 2 * len(self._columns.high))
+            waiting, self._columns = list(self._columns), Columns.of(0)
+            grown = [_grown(waiting.pop(0), self._end, size) for _ in Columns._fields]  # one is there twice
+            self._columns = Columns(*grown)
+        if end * 3 // 2 >= len(self._table):
+            self._enter_anew(max(_LEAST_BITS, (end * 3 // 2).bit_length()))
+
+    def _enter_anew(self, bits: int) -> None:
+        """Let a table of so many places, as a power of two, take the place of the one that there is."""
         self._shift = np.uint64(64 - bits)
         self._table = zeros(2**bits, np.int32)
         used = self._columns.requests[: self._end]
