@@ -27,7 +27,13 @@ _FIELD: Final = "\0"  # between the items and the name of a field of theirs, and
 _WHOLE_DIGITS: Final = 20  # of the largest whole number
 _MOST_DIGITS: Final = 38  # of a decimal
 
-# As the transform reads a column of their type: digits of whole numbers, amounts rounded at the sixth decimal.
+# As the transform reads a column of their type: whole numbers as texts, amounts rounded at the sixth decimal. Which of
+# these a column is that a query will rename, nobody knows.
+_WHOLE_AS_TEXT: Final = """
+    CASE WHEN isnan({0}) THEN NULL
+         WHEN abs({0}) < 9007199254740992 AND trunc({0}) = {0} THEN {0}::BIGINT::VARCHAR
+         WHEN {0} IS NOT NULL THEN '\ufffd' END
+"""
 _FLOAT_AS_TEXT: Final = """
     CASE WHEN isnan({0}) THEN NULL
          WHEN abs({0}) >= 9007199254740992 THEN '\ufffd'
@@ -38,6 +44,7 @@ _AMOUNT_AS_TEXT: Final = "coalesce(TRY_CAST({0}::VARCHAR AS DECIMAL(38, 6))::VAR
 _BYTES_AS_TEXT: Final = "CASE WHEN {0} IS NOT NULL THEN coalesce(TRY(decode({0})), '\ufffd') END"
 _HASH_AS_TEXT: Final = "CASE WHEN octet_length({0}) = 32 AND TRY(decode({0})) IS NULL THEN lower(hex({0})) ELSE {1} END"
 _DECIMAL_AS_TEXT: Final = r"regexp_replace({0}::VARCHAR, '\.0+$', '')"
+_WHOLE_DECIMAL_AS_TEXT: Final = f"CASE WHEN {_DECIMAL_AS_TEXT} LIKE '%.%' THEN '\ufffd' ELSE {_DECIMAL_AS_TEXT} END"
 
 _Types = frozenset[tuple[str, str]]
 
@@ -125,11 +132,15 @@ def _is_mixed(kinds: set[str]) -> bool:
 
 def _as_text(name: str, kind: str) -> str:
     """The SQL that reads a column of this kind as text, that of a nested one as JSON."""
+    column, is_text = f'"{name}"', name in KNOWN_COLUMNS and name not in NUMBER_COLUMNS
     if kind in _NESTED:
-        return f"to_json({name})::VARCHAR"
+        return f"to_json({column})::VARCHAR"
     if kind in _FLOATS:
-        return (_AMOUNT_AS_TEXT if name in NUMBER_COLUMNS else _FLOAT_AS_TEXT).format(f'"{name}"')
+        amount = _AMOUNT_AS_TEXT if name in NUMBER_COLUMNS else _FLOAT_AS_TEXT
+        return (_WHOLE_AS_TEXT if is_text else amount).format(column)
+    if _DECIMAL.fullmatch(kind):
+        return (_WHOLE_DECIMAL_AS_TEXT if is_text else _DECIMAL_AS_TEXT).format(column)
     if kind == "BLOB":
-        text = _BYTES_AS_TEXT.format(f'"{name}"')
-        return _HASH_AS_TEXT.format(f'"{name}"', text) if name.startswith("hashed_") else text
-    return (_DECIMAL_AS_TEXT if _DECIMAL.fullmatch(kind) else "{0}::VARCHAR").format(f'"{name}"')
+        text = _BYTES_AS_TEXT.format(column)
+        return _HASH_AS_TEXT.format(column, text) if name.startswith("hashed_") else text
+    return f"{column}::VARCHAR"
