@@ -268,6 +268,27 @@ def test_a_partition_with_everything_wrong_opens_too(
     expect(page.locator(".headline")).to_contain_text("0 of")
 
 
+def test_an_order_that_must_not_be_sent_is_not_found_among_the_lost(
+    page: Page, tmp_path: Path, write_partition: WritePartition
+) -> None:
+    """Whatever else is wrong with it, which no section lists and no link can lead to."""
+    codes = ("consent_denied", "invalid_currency", "no_identifier")
+    rows = [{"reason_code": code, "order_id": "A-1" if code != "no_identifier" else "A-2"} for code in codes]
+    outputs, summary = write_partition(tmp_path, DAY, *rows)
+    listed = tuple(reason for reason in summary.reasons if reason.code != "invalid_currency")
+    write_page(summary.model_copy(update={"reasons": listed, "more_rows": 1}), History.of(outputs), outputs)
+    page.goto(address(path_of(outputs, DAY)))
+    links = page.locator("#matches a").evaluate_all("all => all.map(each => each.getAttribute('href'))")
+    assert {link: page.locator(link).count() for link in links} == {
+        "#reason-consent_denied": 1,
+        "#reason-no_identifier": 1,
+    }
+    page.get_by_label("What became of it").select_option("Lost")
+    assert page.locator("#matches tbody th").all_text_contents() == ["A-2"]
+    page.get_by_label("What became of it").select_option("Withheld")
+    assert page.locator("#matches tbody th").all_text_contents() == ["A-1", "A-1"]
+
+
 def test_amounts_of_any_length_are_whole(page: Page, tmp_path: Path, write_partition: WritePartition) -> None:
     """The longest that an order may have: under the next tile, or beyond the edge, its last digits would be hidden."""
     row = {"reason_code": "no_identifier", "value": Decimal("9" * 32 + ".999999"), "currency": "IDR"}

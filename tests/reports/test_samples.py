@@ -59,6 +59,32 @@ def test_what_is_searched_is_short(tmp_path: Path, report: MakeTable) -> None:
     assert told["texts"] == ["no_identifier", "email", "USD"]
 
 
+def test_what_else_is_wrong_with_an_order_that_must_not_be_sent_is_withheld(tmp_path: Path, report: MakeTable) -> None:
+    """It is not lost; another order with the same reason is, also one without an id."""
+    rows = [
+        {"reason_code": "invalid_currency", "order_id": "denied", "severity": "rejected"},
+        {"reason_code": "consent_denied", "order_id": "denied", "severity": "suppressed"},
+        {"reason_code": "email_invalid", "order_id": "denied", "severity": "degraded"},
+        {"reason_code": "unknown_outcome", "order_id": "denied", "severity": "held"},
+        {"reason_code": "invalid_currency", "order_id": "other", "severity": "rejected"},
+        {"reason_code": "forgotten", "order_id": None, "severity": "suppressed"},
+        {"reason_code": "missing_order_id", "order_id": None, "severity": "rejected"},
+    ]
+    told = searchable(shown(tmp_path, report(*rows)))
+    sections = {
+        (row[0], told["texts"][row[2]]): None if row[10] is None else told["texts"][row[10]] for row in told["rows"]
+    }
+    assert sections == {
+        ("denied", "invalid_currency"): "Withheld",
+        ("denied", "consent_denied"): "Withheld",
+        ("denied", "email_invalid"): "Withheld",
+        ("denied", "unknown_outcome"): None,
+        ("other", "invalid_currency"): None,
+        (None, "forgotten"): "Withheld",
+        (None, "missing_order_id"): None,
+    }
+
+
 def test_an_empty_report_has_no_rows(tmp_path: Path, report: MakeTable) -> None:
     """Nothing was wrong."""
     assert searchable(shown(tmp_path, report())) == {"texts": [], "rows": []}

@@ -11,6 +11,7 @@ from upath import UPath
 
 from xcapi_dagster.parquet import parquet_file
 from xcapi_dagster.reports.pages.formats import amount, shortened
+from xcapi_dagster.reports.pages.reasons import SECTIONS
 from xcapi_dagster.reports.summary import Summary
 
 MOST_ROWS = 3000
@@ -18,12 +19,15 @@ _LEAST_ROWS = 20  # of a reason, however many reasons there are
 
 _COLUMNS = (
     "order_id", "conversion_time", "reason_code", "column", "detail", "value", "currency", "isolated_by", "request_id",
-    "debug_id",
+    "debug_id", "severity",
 )  # fmt: skip
 
 
 def rows_to_show(report: UPath, summary: Summary) -> pa.Table:
-    """At most MOST_ROWS rows of the ``report``, a Parquet of REJECTION_REPORT: those worth most first."""
+    """At most MOST_ROWS rows of the ``report``, a Parquet of REJECTION_REPORT: those worth most first.
+
+    All that are about an order which must not be sent have that severity: it is not lost, whatever else is wrong.
+    """
     each = max(_LEAST_ROWS, MOST_ROWS // max(len(summary.reasons), 1))
     averages = {currency: float(average) for currency, average in summary.read.averages.items()}
     kept: pa.Table | None = None
@@ -38,7 +42,20 @@ def rows_to_show(report: UPath, summary: Summary) -> pa.Table:
 def _chunks(report: UPath) -> Iterator[pa.Table]:
     with parquet_file(report) as parquet:
         for group in range(parquet.num_row_groups):
-            yield parquet.read_row_group(group, columns=list(_COLUMNS))
+            yield _with_one_fate(parquet.read_row_group(group, columns=list(_COLUMNS)))
+
+
+def _with_one_fate(rows: pa.Table) -> pa.Table:
+    """The rows of a chunk, in which all that are about one order stand together."""
+    times = pc.fill_null(rows["conversion_time"].cast(pa.int64()).cast(pa.string()), "")
+    orders = pc.binary_join_element_wise(rows["order_id"], times, " ")  # null for one without an id
+    is_suppressed = pc.equal(rows["severity"], "suppressed")
+    is_withheld = pc.and_(
+        pc.is_in(orders, orders.filter(is_suppressed).drop_null().combine_chunks()),
+        pc.is_in(rows["severity"], pa.array(["rejected", "degraded"])),  # one that X has, or may have, is not
+    )
+    severities = pc.if_else(is_withheld, "suppressed", rows["severity"])
+    return rows.set_column(rows.column_names.index("severity"), "severity", severities)
 
 
 def _weights(rows: pa.Table, averages: Mapping[str, float]) -> NDArray[np.float64]:
@@ -59,7 +76,10 @@ def _first_of_each(rows: pa.Table, order: NDArray[np.intp], most: int) -> NDArra
 
 
 def searchable(rows: pa.Table) -> dict[str, Any]:
-    """The rows for the page's search: as lists, with texts that repeat told once."""
+    """The rows for the page's search: as lists, with texts that repeat told once.
+
+    The last of a row is the heading under which it is found, where that is not the one of its reason.
+    """
     texts: dict[str, int] = {}
 
     def position(text: object) -> int | None:
@@ -78,6 +98,7 @@ def searchable(rows: pa.Table) -> dict[str, Any]:
             position(row["isolated_by"]),
             row["request_id"],
             position(row["debug_id"]),
+            position(SECTIONS["withheld"][0]) if row["severity"] == "suppressed" else None,
         ]
         for row, time in zip(rows.drop_columns("conversion_time").to_pylist(), times.to_pylist(), strict=True)
     ]

@@ -57,13 +57,14 @@ if (data) {
   let matches = rows;
   let page = 0;
   const told = (position) => (position === null ? null : texts[position]);
+  const sectionOf = (row) => told(row[10]) ?? sections[told(row[2])];
   const haystacks = rows.map(([order, , code, column, detail, , , , request, debug]) =>
     [order, told(code), told(column), told(detail), request, told(debug)].join("\n").toLowerCase());
   const options = (select, values) => select.append(...values.map((value) => new Option(value, value)));
   const distinct = (position) => [...new Set(rows.map((row) => told(row[position])))].filter(Boolean).sort();
   options(form.elements.reason, distinct(2));
   options(form.elements.currency, distinct(6));
-  options(form.elements.section, [...new Set(distinct(2).map((code) => sections[code]))].sort());
+  options(form.elements.section, [...new Set(rows.map(sectionOf))].sort());
 
   const show = () => {
     body.replaceChildren(...matches.slice(page * SIZE, (page + 1) * SIZE).map((row) => {
@@ -73,10 +74,11 @@ if (data) {
       id.scope = "row";
       id.append(make("bdi", order ?? "(no id)"));
       const why = make("td");
-      const link = make("a");
-      link.href = `#reason-${told(code)}`;
+      const listed = document.getElementById(`reason-${told(code)}`);
+      const link = make(listed ? "a" : "span");
+      if (listed) link.href = `#${listed.id}`;
       link.append(make("code", told(code)));
-      why.append(link, make("span", sections[told(code)], "muted section"));
+      why.append(link, make("span", sectionOf(row), "muted section"));
       const shape = make("td");
       shape.append(make("bdi", [told(column), told(detail)].filter(Boolean).join(": ")));
       const sent = make("td");
@@ -100,7 +102,7 @@ if (data) {
     matches = rows.filter((row, position) =>
       haystacks[position].includes(wanted)
       && (!reason.value || told(row[2]) === reason.value)
-      && (!section.value || sections[told(row[2])] === section.value)
+      && (!section.value || sectionOf(row) === section.value)
       && (!currency.value || told(row[6]) === currency.value));
     page = 0;
     show();
