@@ -102,6 +102,24 @@ def test_files_that_differ_have_the_columns_of_all(folder: Path, write: Write) -
     ]
 
 
+def test_folders_are_columns_also_where_not_all_files_have_them(folder: Path, write: Write) -> None:
+    """A file beside the folders, or in others, takes nothing from the rest: orders would lose their currency."""
+    parquet(folder / "p/currency=EUR/a.parquet", "1")
+    parquet(folder / "p/currency=EUR/order_id=007/a.parquet", 5.0)
+    parquet(folder / "p/Country=NO/b.parquet", 5.0, currency="NOK")
+    parquet(folder / "p/c.parquet", "3")
+    write("c/currency=EUR/a.csv", f"{HEADER}1,2026-10-20,x\n")
+    write("c/currency=EUR/order_id=007/a.csv", f"{HEADER}1,2026-10-20,x\n")
+    write("c/Country=NO/b.csv", "currency,order_id,ordered_at\nNOK,5,2026-10-20\n")
+    write("c/c.csv", f"{HEADER}3,2026-10-20,x\n")
+    write("t/updated_at=2026-10-20/a.csv", f"{HEADER}1,2026-10-20,x\n")
+
+    for url in (f"parquet://{folder}/p", f"csv://{folder}/c"):
+        told = {(row["order_id"], row["currency"], row["country"]) for row in read(url)}
+        assert told == {("1", "EUR", None), ("007", "EUR", None), ("5", "NOK", "NO"), ("3", None, None)}
+    assert [row["updated_at"] for row in read(f"csv://{folder}/t")] == ["2026-10-20"]
+
+
 @pytest.mark.parametrize("zone", [None, "UTC", "America/New_York"])
 def test_times_in_nanoseconds_are_read(folder: Path, zone: str | None) -> None:
     """With a zone or without, as pandas writes them; each is in one window, and none is counted as missing."""

@@ -16,7 +16,7 @@ from upath import UPath
 from xcapi_dagster import stores
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.warehouse.duckdb import DuckDBSession, start_session
-from xcapi_dagster.warehouse.parquet_types import exactly, groups_alike
+from xcapi_dagster.warehouse.parquet_types import exactly, folders_of, groups_alike
 from xcapi_dagster.warehouse.query import Naming, Relation
 
 Format = Literal["parquet", "csv"]
@@ -40,7 +40,8 @@ _FIRST_LINE: Final = r"""
 # `\N` is what PostgreSQL, MySQL, Snowflake and Hive write for null.
 _CSV: Final = r"""
     SELECT * FROM read_csv(?, columns = ?, delim = ?, auto_detect = false, header = true, quote = '"', escape = '"',
-                           nullstr = ['', '\N'], strict_mode = true, null_padding = false, ignore_errors = false)
+                           nullstr = ['', '\N'], strict_mode = true, null_padding = false, ignore_errors = false,
+                           hive_types_autocast = false)
 """
 
 
@@ -142,8 +143,8 @@ def _view(connection: duckdb.DuckDBPyConnection, files: Sequence[str], format_: 
 
 
 def _by_header(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[list[Any]]:
-    """For each header that files have: those files, the columns that it names, and what separates them."""
-    headers: dict[str, list[str]] = {}
+    """For each header that files in alike folders have: those files, the columns that it names, what separates them."""
+    headers: dict[tuple[str, Any], list[str]] = {}
     for file in files:
         lines = connection.sql(_FIRST_LINE, params=[exactly([file])]).fetchall()
         header = (lines[0][0] or "") if lines else ""
@@ -157,9 +158,9 @@ def _by_header(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> I
                 f"{_VARIABLE}: the first line of {file} is sep=, which is for Excel alone: leave it out; what "
                 "separates fields is seen from the names of the columns"
             )
-        headers.setdefault(header, []).append(file)
+        headers.setdefault((header, folders_of(file)), []).append(file)
     first: set[str] = set()
-    for header, alike in headers.items():
+    for (header, _), alike in headers.items():
         separator = max(_SEPARATORS, key=_QUOTED.sub("", header).count)
         given = next(csv.reader([header], delimiter=separator))
         names = [name or f"column {at}, without a name" for at, name in enumerate(given, 1)]

@@ -19,6 +19,7 @@ from xcapi_dagster.warehouse.query import KNOWN_COLUMNS, NUMBER_COLUMNS
 _SCHEMAS: Final = "SELECT name, coalesce(duckdb_type, ''), coalesce(num_children, 0) FROM parquet_schema(?)"
 _INSTANTS: Final = ("TIMESTAMP WITH", "TIMESTAMPTZ")
 _LOCAL_TIMES: Final = ("DATE", "TIMESTAMP")
+_FOLDER: Final = re.compile(r"([^=]+)=.*")
 _WHOLE: Final = re.compile(r"U?(?:TINY|SMALL|BIG)INT|U?INTEGER")
 _DECIMAL: Final = re.compile(r"DECIMAL\(([0-9]+),([0-9]+)\)")
 _FLOATS: Final = frozenset({"FLOAT", "DOUBLE"})
@@ -54,6 +55,12 @@ def exactly(files: Sequence[str]) -> list[str]:
     return [glob.escape(file) for file in files]
 
 
+def folders_of(file: str) -> _Types:
+    """The columns that the folders of a file are, as `country=DE` is: a text, whatever the file itself has there."""
+    keys = (found[1] for folder in file.split("/")[:-1] if (found := _FOLDER.fullmatch(folder)))
+    return frozenset((_folded(key), "VARCHAR") for key in keys)
+
+
 def groups_alike(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Files that can be read together, and what is to follow the asterisk of their SELECT.
 
@@ -64,10 +71,11 @@ def groups_alike(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) ->
     for name, type_ in set[tuple[str, str]]().union(*types):
         every.setdefault(name, set()).add(type_)
     mixed = {_column(name) for name, found in every.items() if _is_mixed(found)}
-    groups: dict[_Types, list[str]] = {}
+    groups: dict[tuple[_Types, _Types], list[str]] = {}
     for file, told in zip(files, types, strict=True):
-        groups.setdefault(frozenset(each for each in told if _column(each[0]) in mixed), []).append(file)
-    for told, alike in groups.items():
+        differing = frozenset(each for each in told if _column(each[0]) in mixed)
+        groups.setdefault((differing, folders_of(file)), []).append(file)  # folders are columns if all files have them
+    for (told, _), alike in groups.items():
         texts = ", ".join(f'{_as_text(name, type_)} AS "{name}"' for name, type_ in sorted(told) if _FIELD not in name)
         yield (f"REPLACE ({texts})" if texts else ""), alike
 
@@ -87,13 +95,19 @@ def _types(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Itera
             if name.lower() in known:
                 raise ConfigurationError(f"{VARIABLE}: {file} has the column {name.lower()} twice; drop one of them")
             known |= {name.lower()} & {*KNOWN_COLUMNS}
-            folded = name.encode().lower().decode()  # as DuckDB does it, of ASCII alone
+            folded = _folded(name)
             if not fields and (kind := _kind(type_)):
-                types.add((folded.replace('"', '""'), kind))
+                types.add((folded, kind))
             elif fields and folded == "items":
                 types.add((folded, "list" if type_.endswith("[]") else "struct"))
                 types |= {(f"{folded}{_FIELD}{leaf}", kind) for leaf, type_ in leaves if (kind := _kind(type_))}
-        yield frozenset(types)
+        folders = folders_of(file)
+        yield folders | {each for each in types if each[0] not in dict(folders)}
+
+
+def _folded(name: str) -> str:
+    """The name as SQL quotes it, in lower case as DuckDB does that, of ASCII alone."""
+    return name.encode().lower().decode().replace('"', '""')
 
 
 def _leaves(rows: Iterator[tuple[str, str, int]], fields: int) -> Iterator[tuple[str, str]]:
