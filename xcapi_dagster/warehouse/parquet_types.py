@@ -2,7 +2,8 @@
 
 Of several types DuckDB makes one, and that may not hold them all: of 9007199254740993 and 5.0 it makes two doubles, of
 5.0 and `A-1` two texts, one of which is `5.0`, and of decimals with two and with six places the former. An order would
-come to have another id, and be sent again, or another amount. So such columns are read as text.
+come to have another id, and be sent again, or another amount. So such columns are read as text. And of folders that are
+columns it knows nothing where one file lies in others; so files are read by the folders that they are in.
 """
 
 import glob
