@@ -67,6 +67,7 @@ VARIABLES: Mapping[str, str] = {
 }
 BUNDLED_INSTANCE = "purchases"  # the one in the bundled project
 _ALIKE = 0.85  # of the letters: a typing error
+_OURS = re.compile(r"(?P<prefix>(?:\w+_)??)(?P<name>(?:XCAPI|X_ADS)_\w+)")
 _MOST_DAYS = 36_500  # a century; times that lie further back cannot be told
 SECRETS = frozenset({*OAUTH_FIELDS, "pixel_token"})
 
@@ -253,11 +254,17 @@ def missing_oauth(values: Mapping[str, Any]) -> list[str]:
 
 
 def misspelled(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that look like one of ours and are none, each with the one that was probably meant."""
+    """The variables that look like one of ours and are none, each with the one that was probably meant.
+
+    Also behind a prefix, of which there may be some: without one, the variable of another instance would be read.
+    """
     known = list(VARIABLES.values())
-    ours = [name for name in environ if name.startswith(("XCAPI_", "X_ADS_")) and name not in known]
-    found = {name: get_close_matches(name, known, n=1, cutoff=_ALIKE) for name in ours}
-    return {name: meant[0] for name, meant in found.items() if meant and meant[0] not in environ}
+    found: dict[str, str] = {}
+    for name in environ:
+        ours = _OURS.fullmatch(name)
+        if ours and ours["name"] not in known and (meant := get_close_matches(ours["name"], known, 1, _ALIKE)):
+            found[name] = ours["prefix"] + meant[0]
+    return {name: whole for name, whole in found.items() if whole not in environ}
 
 
 def _with_places(values: dict[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,21 @@ def test_a_setting_with_a_typing_error_is_named(xcapi: Callable[..., Result], mo
     assert told[0] == "xcapi: XCAPI_ON_UNKOWN is no setting and is not read: did you mean XCAPI_ON_UNKNOWN?\n"
 
 
+@pytest.mark.usefixtures("instance")
+def test_a_typing_error_is_named_in_a_module_and_behind_a_prefix(
+    xcapi: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance's pixel that is not read would be that of another."""
+    monkeypatch.setenv("EU_X_ADS_PIXLE_ID", "o11aa")
+    for name in ("EU_X_ADS_EVENT_ID", "EU_XCAPI_HOME_OF_OTHERS", "NOX_ADS_PIXLE_ID"):
+        monkeypatch.setenv(name, "o22bb")
+    for chosen in ((), ("-m", "dagster_project.definitions")):
+        told = xcapi("ledger", "status", *chosen).stderr.splitlines()
+        assert [line for line in told if "is no setting" in line] == [
+            "xcapi: EU_X_ADS_PIXLE_ID is no setting and is not read: did you mean EU_X_ADS_PIXEL_ID?"
+        ]
+
+
 @pytest.mark.parametrize(
     ("command", "variable", "before"),
     [

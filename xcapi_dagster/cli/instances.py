@@ -32,9 +32,9 @@ class ChosenInstance:
         Also for an instance of another name than the bundled project's without a module: with its prefix or its YAML it
         may have another pixel than the environment says, and the ledger would learn, or forget, under the wrong one.
         """
+        for name, meant in misspelled(os.environ).items():
+            click.echo(f"xcapi: {name} is no setting and is not read: did you mean {meant}?", err=True)
         if self.module is None:
-            for name, meant in misspelled(os.environ).items():
-                click.echo(f"xcapi: {name} is no setting and is not read: did you mean {meant}?", err=True)
             settings = from_environment(os.environ, name=self.name)
             if self.name != BUNDLED_INSTANCE:
                 raise ConfigurationError(f"--name {self.name}: say with -m which module has it")
