@@ -116,7 +116,7 @@ class Settings(AccountSettings):
         Annotated[str, matching("https?://[^?#@]+", "must be an address such as https://reports.example.com")] | None
     ) = Field(default=None, repr=False, description="Where a web server serves the output folder, for links.")
     start_date: Date = Field(
-        default=FIRST_DAY, ge=date(1970, 1, 1), le=date(2100, 1, 1), description="The first daily partition."
+        default=FIRST_DAY, ge=date(1970, 1, 1), le=date(3000, 1, 1), description="The first daily partition."
     )
     timezone: TimeZone = Field(default="UTC", description="Of the partitions.")
     source_timezone: TimeZone = Field(default="UTC", description="Of timestamps without a zone.")
