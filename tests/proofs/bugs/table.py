@@ -486,14 +486,6 @@ BUGS = (
         "                pass\n",
         (DATABASE + "a_failure_undoes_all_and_all_are_told",),
     ),
-    Bug(
-        "who waits for what cannot begin is not told",
-        (1, 17),
-        "delivery/database.py",
-        "            if not group:",
-        "            if group is None:",
-        (DATABASE + "all_who_wait_for_what_cannot_begin_are_told",),
-    ),
 )
 
 # A few of all kinds that die quickly: these are planted with every run of the tests.
