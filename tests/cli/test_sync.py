@@ -169,7 +169,7 @@ def test_killed_runs_block_nobody(tmp_path: Path, sandbox: Sandbox, environ: dic
         whole = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ}
         command = [sys.executable, "-m", "xcapi_dagster.cli", "sync", "--partition", DAY]
         with subprocess.Popen(command, env=whole, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            while not (tmp_path / "home" / "ledger").exists() or in_flight(tmp_path) == 0:
+            while in_flight(tmp_path) == 0:
                 assert process.poll() is None
             assert len(sandbox.requests) == seen  # none is answered
             process.kill()
@@ -180,14 +180,23 @@ def test_killed_runs_block_nobody(tmp_path: Path, sandbox: Sandbox, environ: dic
 
 def in_flight(tmp_path: Path) -> int:
     """Requests that the ledger has as sent and not answered by a living process."""
-    with contextlib.closing(sqlite3.connect(tmp_path / "home" / "ledger" / "ledger.db")) as connection:
-        try:
-            rows = connection.execute(
-                "SELECT pid FROM request JOIN owner ON owner.id = owner_id WHERE state = 'in_flight'"
-            )
-            return sum(Path(f"/proc/{pid}").exists() for (pid,) in rows)
-        except sqlite3.OperationalError:  # the tables are not there yet
-            return 0
+    query = "SELECT pid FROM request JOIN owner ON owner.id = owner_id WHERE state = 'in_flight'"
+    return sum(Path(f"/proc/{pid}").exists() for pid in from_ledger(tmp_path, query))
+
+
+def request_states(tmp_path: Path) -> list[str]:
+    """What the ledger knows of each request, the first one first."""
+    return from_ledger(tmp_path, "SELECT state FROM request ORDER BY id")
+
+
+def from_ledger(tmp_path: Path, query: str) -> list[Any]:
+    """The one column that ``query`` asks for."""
+    uri = (tmp_path / "home" / "ledger" / "ledger.db").as_uri()
+    try:
+        with contextlib.closing(sqlite3.connect(f"{uri}?mode=ro", uri=True)) as connection:
+            return [value for (value,) in connection.execute(query)]
+    except sqlite3.OperationalError:  # the file or its tables are not there yet
+        return []
 
 
 @pytest.mark.parametrize(("days", "repair"), [(31, ()), (3, ("--reason", "no_identifier"))])
@@ -211,7 +220,7 @@ def test_a_command_that_is_stopped_begins_no_other_run(
     command = [sys.executable, "-m", "xcapi_dagster.cli", "sync", *period, *repair]
     whole = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_DISABLE_TELEMETRY": "1", **environ}
     with subprocess.Popen(command, env=whole, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while not sandbox.received or in_flight(tmp_path) == 0:
+        while request_states(tmp_path) != ["accepted", "in_flight"]:
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
