@@ -383,8 +383,13 @@ def test_nobody_waits_for_ever_on_postgresql(postgresql_ledger_url: str, connect
             assert connection.exec_driver_sql(f"SHOW {setting}").scalar_one() == "1min"
 
 
-def in_threads(database: Database, works: Sequence[Callable[[sa.Connection], Any]]) -> list[Any]:
-    """What each work returns or raises, all of them asked for while another transaction is under way."""
+def in_threads(
+    database: Database, works: Sequence[Callable[[sa.Connection], Any]], meanwhile: Callable[[], None] = lambda: None
+) -> list[Any]:
+    """What each work returns or raises, all of them asked for while another transaction is under way.
+
+    ``meanwhile`` is done once they all wait.
+    """
     with ThreadPoolExecutor(len(works)) as pool:
         with database.transaction():
             asked: list[Future[Any]] = []
@@ -392,6 +397,7 @@ def in_threads(database: Database, works: Sequence[Callable[[sa.Connection], Any
                 asked.append(pool.submit(database.grouped, work))
                 while len(database._waiting) < len(asked):  # for this transaction, in their order
                     assert not any(each.done() for each in asked)
+            meanwhile()
         return [each.exception() or each.result() for each in asked]
 
 
@@ -403,6 +409,11 @@ def noting(name: str) -> Callable[[sa.Connection], str]:
         return name
 
     return work
+
+
+def fails(connection: sa.Connection) -> None:
+    """Work that goes wrong in the database."""
+    connection.exec_driver_sql("SELECT * FROM no_such_table")
 
 
 def test_works_that_wait_share_a_commit(ledger_url: str, connect: Connect, query: Query) -> None:
@@ -445,9 +456,6 @@ def test_a_failure_undoes_all_and_all_are_told(ledger_url: str, connect: Connect
     """Nobody takes for durable what is not; who comes after it is not concerned."""
     database = connect(ledger_url)
 
-    def fails(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("SELECT * FROM no_such_table")
-
     one, two, three = in_threads(database, [noting("one"), fails, noting("three")])
     assert (type(one), type(two), three) == (LedgerError, LedgerError, "three")
     assert query(ledger_url, NOTED) == [("three",)]
@@ -458,9 +466,6 @@ def test_who_does_the_work_of_others_does_its_own_after_a_failure(
 ) -> None:
     """In another transaction than that of the work before it, which fails."""
     database = connect(ledger_url)
-
-    def fails(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("SELECT * FROM no_such_table")
 
     first = _Task(fails)
     database._waiting.append(first)
@@ -476,14 +481,12 @@ def test_all_who_wait_for_what_cannot_begin_are_told(ledger_url: str, connect: C
     def is_gone(_: sa.Connection) -> None:
         raise database._driver_error("gone")
 
-    works = [noting(name) for name in "abc"]
-    with ThreadPoolExecutor(len(works)) as pool:
-        with database.transaction():
-            asked = [pool.submit(database.grouped, work) for work in works]
-            while len(database._waiting) < len(works):
-                assert not any(each.done() for each in asked)
-            sa.event.listen(database._engine, "begin", is_gone)
-        assert [type(each.exception()) for each in asked] == [LedgerError] * 3
+    told = in_threads(
+        database,
+        [noting(name) for name in "abc"],
+        meanwhile=lambda: sa.event.listen(database._engine, "begin", is_gone),
+    )
+    assert [type(each) for each in told] == [LedgerError] * 3
     sa.event.remove(database._engine, "begin", is_gone)
     assert database.grouped(noting("d")) == "d"
     assert query(ledger_url, NOTED) == [("d",)]
