@@ -3,7 +3,7 @@
 Reading order: `reader.py` is the story; `query.py` writes the SQL and `window.py` says which orders belong to a window;
 `duckdb.py`, `files.py`, `postgres.py`, `snowflake.py`, `bigquery.py`, `databricks.py` and `sqlalchemy.py` hold what
 differs between warehouses, and a new one needs a module like them and a line in `open_warehouse`. `parquet_types.py`
-keeps each value of files that differ what it is in its own.
+keeps each value of files that differ what it is in its own, and `paths.py` knows what their folders say.
 """
 
 import re

@@ -16,7 +16,8 @@ from upath import UPath
 from xcapi_dagster import stores
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.warehouse.duckdb import DuckDBSession, start_session
-from xcapi_dagster.warehouse.parquet_types import exactly, folders_of, groups_alike
+from xcapi_dagster.warehouse.parquet_types import groups_alike
+from xcapi_dagster.warehouse.paths import exactly, folders_of
 from xcapi_dagster.warehouse.query import Naming, Relation
 
 Format = Literal["parquet", "csv"]

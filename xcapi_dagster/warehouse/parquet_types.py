@@ -6,7 +6,6 @@ come to have another id, and be sent again, or another amount. So such columns a
 columns it knows nothing where one file lies in others; so files are read by the folders that they are in.
 """
 
-import glob
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -15,12 +14,12 @@ import duckdb
 
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.warehouse.drivers import VARIABLE
+from xcapi_dagster.warehouse.paths import exactly, folded, folders_of
 from xcapi_dagster.warehouse.query import KNOWN_COLUMNS, NUMBER_COLUMNS
 
 _SCHEMAS: Final = "SELECT name, coalesce(duckdb_type, ''), coalesce(num_children, 0) FROM parquet_schema(?)"
 _INSTANTS: Final = ("TIMESTAMP WITH", "TIMESTAMPTZ")
 _LOCAL_TIMES: Final = ("DATE", "TIMESTAMP")
-_FOLDER: Final = re.compile(r"([^=]+)=.*")
 _WHOLE: Final = re.compile(r"U?(?:TINY|SMALL|BIG)INT|U?INTEGER")
 _DECIMAL: Final = re.compile(r"DECIMAL\(([0-9]+),([0-9]+)\)")
 _FLOATS: Final = frozenset({"FLOAT", "DOUBLE"})
@@ -51,17 +50,6 @@ _WHOLE_DECIMAL_AS_TEXT: Final = f"CASE WHEN {_DECIMAL_AS_TEXT} LIKE '%.%' THEN '
 _Types = frozenset[tuple[str, str]]
 
 
-def exactly(files: Sequence[str]) -> list[str]:
-    """The files' names, in which DuckDB would otherwise find patterns."""
-    return [glob.escape(file) for file in files]
-
-
-def folders_of(file: str) -> _Types:
-    """The columns that the folders of a file are, as `country=DE` is: a text, whatever the file itself has there."""
-    keys = (found[1] for folder in file.split("/")[:-1] if (found := _FOLDER.fullmatch(folder)))
-    return frozenset((_folded(key), "VARCHAR") for key in keys)
-
-
 def groups_alike(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Files that can be read together, and what is to follow the asterisk of their SELECT.
 
@@ -72,7 +60,7 @@ def groups_alike(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) ->
     for name, type_ in set[tuple[str, str]]().union(*types):
         every.setdefault(name, set()).add(type_)
     mixed = {_column(name) for name, found in every.items() if _is_mixed(found)}
-    groups: dict[tuple[_Types, _Types], list[str]] = {}
+    groups: dict[tuple[_Types, frozenset[str]], list[str]] = {}
     for file, told in zip(files, types, strict=True):
         differing = frozenset(each for each in told if _column(each[0]) in mixed)
         groups.setdefault((differing, folders_of(file)), []).append(file)  # folders are columns if all files have them
@@ -96,19 +84,14 @@ def _types(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Itera
             if name.lower() in known:
                 raise ConfigurationError(f"{VARIABLE}: {file} has the column {name.lower()} twice; drop one of them")
             known |= {name.lower()} & {*KNOWN_COLUMNS}
-            folded = _folded(name)
+            column = folded(name)
             if not fields and (kind := _kind(type_)):
-                types.add((folded, kind))
-            elif fields and folded == "items":
-                types.add((folded, "list" if type_.endswith("[]") else "struct"))
-                types |= {(f"{folded}{_FIELD}{leaf}", kind) for leaf, type_ in leaves if (kind := _kind(type_))}
-        folders = folders_of(file)
-        yield folders | {each for each in types if each[0] not in dict(folders)}
-
-
-def _folded(name: str) -> str:
-    """The name as SQL quotes it, in lower case as DuckDB does that, of ASCII alone."""
-    return name.encode().lower().decode().replace('"', '""')
+                types.add((column, kind))
+            elif fields and column == "items":
+                types.add((column, "list" if type_.endswith("[]") else "struct"))
+                types |= {(f"{column}{_FIELD}{leaf}", kind) for leaf, type_ in leaves if (kind := _kind(type_))}
+        folders = folders_of(file)  # each a text, whatever the file itself has in a column of that name
+        yield frozenset((key, "VARCHAR") for key in folders) | {each for each in types if each[0] not in folders}
 
 
 def _leaves(rows: Iterator[tuple[str, str, int]], fields: int) -> Iterator[tuple[str, str]]:
