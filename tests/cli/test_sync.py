@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
+from tests.holding import XCAPI_TELLING_OF_A_HALT, holding
 from xcapi_dagster.cli.outcomes import tell
 from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.runs import Ran
-from xcapi_dagster.sandbox import Sandbox
+from xcapi_dagster.sandbox import Match, Sandbox
 from xcapi_dagster.settings import DEMO, VARIABLES, from_environment
 
 pytestmark = pytest.mark.slow
@@ -184,9 +185,11 @@ def in_flight(tmp_path: Path) -> int:
     return sum(Path(f"/proc/{pid}").exists() for pid in from_ledger(tmp_path, query))
 
 
-def request_states(tmp_path: Path) -> list[str]:
-    """What the ledger knows of each request, the first one first."""
-    return from_ledger(tmp_path, "SELECT state FROM request ORDER BY id")
+def wait_for(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait until it is so, which is before the process ends."""
+    while not is_so():
+        assert process.poll() is None
+        time.sleep(0.05)
 
 
 def from_ledger(tmp_path: Path, query: str) -> list[Any]:
@@ -216,14 +219,15 @@ def test_a_command_that_is_stopped_begins_no_other_run(
         assert xcapi("sync", *period, environ=environ, cwd=tmp_path).returncode == 0
     with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
         connection.execute("UPDATE orders SET email = 'gil@example.com'")
-    sandbox.script([{"match": {"conversion_id": "2026-08-02"}, "do": {"delay": 3}}])
-    command = [sys.executable, "-m", "xcapi_dagster.cli", "sync", *period, *repair]
+    command = [sys.executable, "-c", XCAPI_TELLING_OF_A_HALT, "sync", *period, *repair]
+    halted = tmp_path / "halted"
     whole = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_DISABLE_TELEMETRY": "1", **environ}
+    whole["HALTED"] = str(halted)
     with subprocess.Popen(command, env=whole, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while request_states(tmp_path) != ["accepted", "in_flight"]:
-            assert process.poll() is None
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        with holding(sandbox, Match(conversion_id="2026-08-02")) as second:
+            wait_for(second.came.is_set, process)
+            process.send_signal(signal.SIGINT)
+            wait_for(halted.exists, process)
         _, told = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "xcapi: the run was stopped: run it again to send the rest" in told

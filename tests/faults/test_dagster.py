@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -27,18 +27,19 @@ import pytest
 import requests
 
 import dagster_project
+from tests.holding import TELLS_OF_A_HALT, XCAPI_TELLING_OF_A_HALT, Held, holding
 from xcapi_dagster import build_x_conversions_assets, from_environment
 from xcapi_dagster.delivery import journal
 from xcapi_dagster.errors import LedgerError
-from xcapi_dagster.sandbox import Do, Fault, Match, Sandbox
+from xcapi_dagster.sandbox import Match, Sandbox
 from xcapi_dagster.settings import DEMO, VARIABLES
 
 pytestmark = pytest.mark.slow
 
 THIRTY = [f"{date(2026, 10, 1) + timedelta(days=age)}" for age in range(30)]
 TWICE, CANCELLED, STOPPED, INTERRUPTED, RETRIED = (f"2026-11-{day}" for day in range(10, 15))
-DEFINITIONS = """
-import os
+DEFINITIONS = f"""
+{TELLS_OF_A_HALT}
 import dagster as dg
 from xcapi_dagster import build_x_conversions_assets, from_environment
 
@@ -73,16 +74,22 @@ class Shop:
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
             "DAGSTER_DISABLE_TELEMETRY": "1",
+            "HALTED": str(self.halted),
         }
+
+    @property
+    def halted(self) -> Path:
+        """The file that is there once a run knows that it is to stop."""
+        return self.folder / "halted"
 
     def arrived(self, key: str) -> Counter[str]:
         """How often X accepted each conversion of a partition."""
         ids = [str(each.conversion["conversion_id"]) for each in self.sandbox.received]
         return Counter(each for each in ids if each.startswith(key))
 
-    def delays(self, key: str, seconds: float) -> None:
-        """X takes so long for the first request of a partition, and for no other."""
-        self.sandbox.script([Fault(Match(conversion_id=f"{key}-0"), Do(delay=seconds))])
+    def holding(self, key: str) -> AbstractContextManager[Held]:
+        """X holds the first request of a partition, and no other, until the block ends."""
+        return holding(self.sandbox, Match(conversion_id=f"{key}-0"))
 
     def query(self, statement: str, *values: object) -> list[Any]:
         """Look into the ledger; empty while there is none."""
@@ -241,9 +248,10 @@ def backfill(dagster: Dagster) -> str:
 
 
 def test_fault_29_two_runs_of_dagster_on_one_partition(shop: Shop, dagster: Dagster, backfill: str) -> None:
-    """Both end well, and X gets each conversion once."""
-    shop.delays(TWICE, 3)
-    runs = [dagster.launch(TWICE) for _ in range(2)]
+    """One has a request under way when the other sends its first: both end well, and X gets each conversion once."""
+    with shop.holding(TWICE):
+        runs = [dagster.launch(TWICE) for _ in range(2)]
+        until(lambda: len(shop.requests_of(TWICE)) > 1, "the other run sends nothing beside it")
     assert [dagster.ended(run) for run in runs] == ["SUCCESS"] * 2
     assert set(shop.arrived(TWICE).values()) == {1}
     assert dagster.ended(dagster.launch(TWICE)) == "SUCCESS"
@@ -252,10 +260,11 @@ def test_fault_29_two_runs_of_dagster_on_one_partition(shop: Shop, dagster: Dags
 
 def test_fault_45_a_run_that_is_cancelled_in_the_ui(shop: Shop, dagster: Dagster, backfill: str) -> None:
     """The request under way is answered and settled, no other is begun, and nothing stays taken; a new run goes on."""
-    shop.delays(CANCELLED, 3)
-    run = dagster.launch(CANCELLED)
-    until(lambda: shop.requests_of(CANCELLED), "nothing is sent")
-    dagster.cancel(run)
+    with shop.holding(CANCELLED) as first:
+        run = dagster.launch(CANCELLED)
+        until(first.came.is_set, "nothing is sent")
+        dagster.cancel(run)
+        until(shop.halted.exists, "the run does not hear of it")
     assert dagster.ended(run) == "CANCELED"
     until(lambda: shop.requests_of(CANCELLED) == ["accepted"], "the request is not settled")
     assert shop.query("SELECT lease_until FROM owner WHERE run_id = ?", run) == [(0.0,)]
@@ -268,13 +277,14 @@ def test_fault_45_a_run_that_is_cancelled_in_the_ui(shop: Shop, dagster: Dagster
 @pytest.mark.parametrize(("number", "key"), [(signal.SIGTERM, STOPPED), (signal.SIGINT, INTERRUPTED)])
 def test_fault_45_a_command_that_is_stopped(shop: Shop, number: signal.Signals, key: str, tmp_path: Path) -> None:
     """As by `kill` or Ctrl-C: the same, it says so in one line with status 1, and the next one goes on at once."""
-    environ = shop.environ | {"XCAPI_HOME": str(tmp_path / "home")}
-    command = [sys.executable, "-m", "xcapi_dagster.cli", "sync", "--partition", key]
     own = Shop(tmp_path, shop.sandbox)
-    shop.delays(key, 2)
+    environ = shop.environ | {"XCAPI_HOME": str(tmp_path / "home"), "HALTED": str(own.halted)}
+    command = [sys.executable, "-c", XCAPI_TELLING_OF_A_HALT, "sync", "--partition", key]
     with subprocess.Popen(command, env=environ, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        until(lambda: own.requests_of(key), "nothing is sent")
-        process.send_signal(number)
+        with shop.holding(key) as first:
+            until(first.came.is_set, "nothing is sent")
+            process.send_signal(number)
+            until(own.halted.exists, "the command does not hear of it")
         _, told = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     assert [line for line in told.splitlines() if line] == ["xcapi: the run was stopped: run it again to send the rest"]
