@@ -3,6 +3,7 @@
 Numbers of cases are those of the contract's list; the statuses and texts of X's that are guesses are marked so there.
 """
 
+import threading
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from tests.impatience import impatient_once
 from xcapi_dagster.ads_api.account import PAUSES, AdsAccount
 from xcapi_dagster.ads_api.auth import OAuth1
 from xcapi_dagster.ads_api.connection import Connection
@@ -49,8 +51,7 @@ def event_tags(keys: OAuth1, slept: list[float]) -> Callable[..., EventTags]:
     """The event tags of the documented account at a URL."""
 
     def make(url: str, **options: Any) -> EventTags:
-        connection = Connection(url, keys, timeout=(2.0, options.pop("patience", 5.0)), **options)
-        return EventTags(AdsAccount(connection, "12", ACCOUNT, sleep=slept.append))
+        return EventTags(AdsAccount(Connection(url, keys, **options), "12", ACCOUNT, sleep=slept.append))
 
     return make
 
@@ -425,14 +426,15 @@ def test_a_create_without_an_answer_looks_and_case_110(wire: Any, event_tags: An
 @pytest.mark.parametrize("behavior", ["silent", "reset", "close", 500, 504, 408, "unreadable"])
 def test_a_create_that_x_did_not_do_is_repeated_after_the_look(wire: Any, event_tags: Any, behavior: Any) -> None:
     """Whatever way the answer was lost; an answer of 200 that cannot be read is looked into and not repeated."""
+    got = threading.Event()
     lost = {
-        "silent": lambda _: None,
+        "silent": lambda _: got.set(),
         "reset": wire.resetting,
         "close": wire.closing,
         "unreadable": wire.answering(200, b"<html>"),
     }.get(behavior) or wire.answering(behavior)
     server = wire.serve(lost, wire.answering(200, page(TAG | {"name": "other"})), wire.answering(200, one()))
-    tags = event_tags(server.url, patience=2.0 if behavior == "silent" else 5.0)
+    tags = event_tags(server.url, **{"pool_factory": impatient_once(got)} if behavior == "silent" else {})
     if behavior == "unreadable":
         with pytest.raises(AdsApiError, match="not to be seen at X"):
             tags.create(VALUES)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.impatience import impatient_once
 from xcapi_dagster.ads_api.client import AdsApiClient
 from xcapi_dagster.ads_api.connection import MAX_ANSWER_BYTES
 from xcapi_dagster.ads_api.responses import Answer
@@ -151,7 +152,7 @@ def test_an_answer_that_a_gateway_compressed_is_read(wire: Any, client: Any, fra
 def test_silence_is_unknown(wire: Any, client: Any) -> None:
     """The request arrived, and no answer did in time."""
     server = wire.silent()
-    answer = post(client(server.url, timeout=(2.0, 0.2)))
+    answer = post(client(server.url, pool_factory=impatient_once(server.is_silent)))
     assert (answer.kind, answer.status) == ("unknown", None)
     assert "in time" in answer.reason
     assert [request.body for request in server.received] == [BODY]

@@ -26,6 +26,7 @@ class Exchange:
     to_client: asyncio.StreamWriter
     upstream: Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
     head: bytes
+    lost: threading.Event
 
     async def request(self) -> bytes:
         """The whole request."""
@@ -44,6 +45,11 @@ class Exchange:
         linger = struct.pack("ii", 1, 0)
         self.to_client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.to_client.transport.abort()
+
+    async def lose(self) -> None:
+        """Let nothing more come of it."""
+        self.lost.set()
+        await asyncio.sleep(3600)
 
 
 Fault = Callable[[Exchange], Coroutine[Any, Any, None]]
@@ -74,13 +80,13 @@ async def closes_when_idle(exchange: Exchange) -> None:
 async def loses_the_request(exchange: Exchange) -> None:
     """X never gets the request, and the client hears nothing of that: half of the connection is gone."""
     await exchange.request()
-    await asyncio.sleep(3600)
+    await exchange.lose()
 
 
 async def loses_the_answer(exchange: Exchange) -> None:
     """X gets the request, and the client hears nothing of that."""
     await exchange.answer()
-    await asyncio.sleep(3600)
+    await exchange.lose()
 
 
 def resets_request_after(share: float) -> Fault:
@@ -130,6 +136,7 @@ class Proxy:
         self._tls = tls
         self.connections = 0
         self.requests = 0
+        self.lost = threading.Event()  # a request or its answer was
 
     @property
     def url(self) -> str:
@@ -180,7 +187,7 @@ class Proxy:
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.requests += 1
                 fault = self._faults.popleft() if self._faults else passes
-                await fault(Exchange(reader, writer, upstream, head))
+                await fault(Exchange(reader, writer, upstream, head, self.lost))
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client went away, or a fault was that it should
         finally:

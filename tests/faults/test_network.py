@@ -5,17 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, Timeout
 
 from tests.certificates import self_signed
 from tests.faults import proxy as broken
 from tests.faults.proxy import Fault, Proxy
 from tests.faults.trial import Trial
-from xcapi_dagster.ads_api.transport import open_pool
+from tests.impatience import impatient_once
 
 Try = Callable[..., Trial]
 Between = Callable[..., Proxy]
@@ -35,23 +33,6 @@ def between() -> Iterator[Between]:
         yield put
 
 
-def impatient_once(seconds: float) -> Callable[[str], HTTPConnectionPool]:
-    """Connections on which the first request waits only so long for its answer."""
-
-    def opened(url: str) -> HTTPConnectionPool:
-        pool = open_pool(url)
-        send, patience = pool.urlopen, iter([seconds])
-
-        def sent(*request: Any, timeout: Timeout, **more: Any) -> BaseHTTPResponse:
-            patient = Timeout(connect=timeout.connect_timeout, read=next(patience, timeout.read_timeout))
-            return send(*request, timeout=patient, **more)
-
-        pool.urlopen = sent  # type: ignore[method-assign]
-        return pool
-
-    return opened
-
-
 def resent(trial: Trial, *, copies: int, requests: int = 2) -> None:
     """The first request was in doubt and followed by another, and X accepted each conversion so often."""
     ids = [order["order_id"] for order in trial.shop.orders]
@@ -65,17 +46,17 @@ def resent(trial: Trial, *, copies: int, requests: int = 2) -> None:
 
 def test_fault_07_no_answer_in_time_and_x_got_nothing(attempt: Try, between: Between) -> None:
     """In doubt, then sent once more and accepted: X has each once."""
-    trial = attempt(pool_factory=impatient_once(0.5))
+    trial = attempt()
     trial.shop.put_many(20)
-    between(trial, broken.loses_the_request)
+    trial.shop.pool_factory = impatient_once(between(trial, broken.loses_the_request).lost)
     resent(trial, copies=1)
 
 
 def test_fault_08_no_answer_in_time_and_x_got_all(attempt: Try, between: Between) -> None:
     """In doubt, then sent once more with the same ids, of which X counts one."""
-    trial = attempt(pool_factory=impatient_once(0.5))
+    trial = attempt()
     trial.shop.put_many(20)
-    between(trial, broken.loses_the_answer)
+    trial.shop.pool_factory = impatient_once(between(trial, broken.loses_the_answer).lost)
     resent(trial, copies=2)
 
 
