@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.impatience import impatient_once
+from tests.ports import reserved_port
 from xcapi_dagster.ads_api.client import AdsApiClient
 from xcapi_dagster.ads_api.connection import MAX_ANSWER_BYTES
 from xcapi_dagster.ads_api.responses import Answer
@@ -29,9 +30,8 @@ def post(client: AdsApiClient, body: bytes = BODY, sent: int = 1) -> Answer:
 
 def test_a_closed_port_is_not_sent(client: Any) -> None:
     """A refused connection proves that nothing was sent."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    answer = post(client(f"http://127.0.0.1:{port}"))
+    with reserved_port() as port:
+        answer = post(client(f"http://127.0.0.1:{port}"))
     assert (answer.kind, answer.status) == ("not_sent", None)
     assert "refuses connections" in answer.reason
 

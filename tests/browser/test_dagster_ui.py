@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
+from tests.ports import reserved_port
+
 pytestmark = pytest.mark.slow
 
 DAY = "2026-10-24"
@@ -21,11 +22,15 @@ _PATIENCE_SECONDS = 420
 
 
 @pytest.fixture(scope="module")
-def dagster_ui(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def port() -> Iterator[int]:
+    """Of the webserver."""
+    with reserved_port() as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def dagster_ui(demo: Path, port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the address of a `dagster-webserver` on the demo's instance, which ends with its whole process group."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("dagster-ui")
     program = str(Path(sys.executable).with_name("dagster-webserver"))
     environ = {

@@ -17,6 +17,7 @@ import pytest
 import requests
 from click.testing import CliRunner, Result
 
+from tests.ports import reserved_port
 from xcapi_dagster.cli import main
 from xcapi_dagster.sandbox import DEMO_WORLD, AccessToken, Account, Application, Sandbox
 from xcapi_dagster.settings import VARIABLES
@@ -81,7 +82,7 @@ def test_login_by_pin(tmp_path: Path, environ: dict[str, str]) -> None:
     with xcapi("auth", "login", environ=environ) as process:
         address, said = page_of(process.stderr)
         pin = re.findall("<code>(.*?)</code>", press(address, user_id="1").text)[0]
-        out, err = process.communicate(f" {pin}\n", timeout=60)
+        out, err = process.communicate(f" {pin}\n", timeout=300)
     assert process.returncode == 0, err
     assert out == ""
     assert "@sandbox_user" in err
@@ -97,11 +98,12 @@ def test_login_by_pin(tmp_path: Path, environ: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_login_by_callback(tmp_path: Path, environ: dict[str, str]) -> None:
     """The browser brings the verifier; printed, nothing is kept and standard output holds the lines alone."""
-    arguments = ("auth", "login", "--loopback", "--port", "18183", "--timeout", "60", "--print-env")
-    with xcapi(*arguments, environ={name: environ[name] for name in environ if name != "XCAPI_HOME"}) as process:
+    environ = {name: environ[name] for name in environ if name != "XCAPI_HOME"}
+    arguments = ("auth", "login", "--loopback", "--timeout", "600", "--print-env", "--port")
+    with reserved_port() as port, xcapi(*arguments, str(port), environ=environ) as process:
         address, _ = page_of(process.stderr)
         assert "close this page" in press(address, user_id="1").text
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert out.splitlines() == [
         "X_ADS_ACCESS_TOKEN=sandbox-access-token",

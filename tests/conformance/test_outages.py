@@ -1,7 +1,6 @@
 """Cases 80 to 96: limits, outages and answers that never came."""
 
 import json
-import socket
 import threading
 from collections import Counter
 from email.utils import formatdate
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import reserved_port
 from xcapi_dagster.delivery.throttle import Limits
 from xcapi_dagster.sandbox import Limits as XLimits
 
@@ -141,10 +141,10 @@ def test_an_answer_that_is_lost(x: Any, bench: Any, rows: Any) -> None:
 @pytest.mark.cases((87, "required"))
 def test_a_connection_that_fails_before_the_request(start: Any, bench: Any, rows: Any) -> None:
     """Nothing was sent, so it is tried again; here X comes up while our client waits."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
     up: list[Any] = []
-    ran = bench(f"http://127.0.0.1:{port}", on_sleep=lambda: up or up.append(start(port=port).sandbox)).run(rows(20))
+    with reserved_port() as port:
+        bench = bench(f"http://127.0.0.1:{port}", on_sleep=lambda: up or up.append(start(port=port).sandbox))
+        ran = bench.run(rows(20))
     assert (ran.halted, ran.states) == (None, {"accepted": 20})
     assert set(arrived(up[0]).values()) == {1}
 
@@ -155,9 +155,9 @@ def test_what_was_not_sent_is_pending_and_follows(x: Any, bench: Any, rows: Any)
     members = rows(1_000)
     runs = bench(x.sandbox.url)
     assert runs.run(members[:500]).states == {"accepted": 500}
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        runs.url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    ran = runs.run(members)
+    with reserved_port() as port:
+        runs.url = f"http://127.0.0.1:{port}"
+        ran = runs.run(members)
     assert ran.states == {"accepted": 500, "pending": 500}
     assert "could not be reached" in str(ran.halted)
     runs.url = x.sandbox.url

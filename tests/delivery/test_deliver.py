@@ -1,6 +1,5 @@
 """Deliveries over HTTP to the sandbox, whose own record of what arrived is the judge."""
 
-import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from weakref import ReferenceType, ref
 import numpy as np
 import pytest
 
+from tests.ports import reserved_port
 from xcapi_dagster.ads_api.auth import OAuth1, PixelToken
 from xcapi_dagster.ads_api.client import AdsApiClient
 from xcapi_dagster.delivery.batch import Chunk
@@ -581,9 +581,8 @@ def test_413_halves_the_batch(start: Start, orders: Orders) -> None:
 def test_a_server_that_is_down_leaves_everything_pending(start: Start, orders: Orders, clock: Clock) -> None:
     """Nothing can have been processed, so nothing is in doubt; a later run sends all."""
     bench, members = start(), orders(1_200)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        bench.api_url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    with reserved_port() as port:
+        bench.api_url = f"http://127.0.0.1:{port}"
         ran = bench.run(members)
     assert "could not be reached" in str(ran.halted)
     assert (ran.states, clock.naps) == ({"pending": 1_200}, [0.5, 1.0, 2.0])

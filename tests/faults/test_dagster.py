@@ -7,7 +7,6 @@ for first and looked at last.
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -28,6 +27,7 @@ import requests
 
 import dagster_project
 from tests.holding import TELLS_OF_A_HALT, XCAPI_TELLING_OF_A_HALT, Held, holding
+from tests.ports import reserved_port
 from xcapi_dagster import build_x_conversions_assets, from_environment
 from xcapi_dagster.delivery import journal
 from xcapi_dagster.errors import LedgerError
@@ -213,15 +213,19 @@ class Dagster:
 
 
 @pytest.fixture(scope="module")
-def dagster(shop: Shop) -> Iterator[Dagster]:
+def port() -> Iterator[int]:
+    """Of the webserver."""
+    with reserved_port() as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def dagster(shop: Shop, port: int) -> Iterator[Dagster]:
     """Running."""
     home = shop.folder / "dagster"
     home.mkdir()
     shutil.copy(Path(str(dagster_project.__file__)).with_name("dagster.yaml"), home)
     (shop.folder / "shop_definitions.py").write_text(DEFINITIONS)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [sys.executable, "-m", "dagster", "dev", "-m", "shop_definitions", "-h", "127.0.0.1", "-p", str(port)]
     environ = shop.environ | {"DAGSTER_HOME": str(home)}
     with (shop.folder / "log").open("wb") as log:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import dagster as dg
 import redis
+
+from tests.ports import reserved_port
 
 BIN = Path(sys.executable).parent
 PROJECT = "dagster_project.definitions"
@@ -88,17 +89,15 @@ def running_cluster(folder: Path, database_url: str, environ: Mapping[str, str],
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        until(lambda: _answers(port))
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait()
+    with reserved_port() as port:
+        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            until(lambda: _answers(port))
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def _answers(port: int) -> bool:
