@@ -1,7 +1,8 @@
 """Requests that X holds until a test lets them go, and runs that tell once they know that they are to stop."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -47,3 +48,11 @@ def holding(sandbox: Sandbox, match: Match) -> Iterator[Held]:
         held.may_go.set()
         sandbox.script([])
         api._wait = delay
+
+
+def until(is_so: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until it is so. The time ends a test that hangs, and measures nothing."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)

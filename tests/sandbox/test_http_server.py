@@ -11,7 +11,8 @@ import time
 import pytest
 import requests
 
-from xcapi_dagster.sandbox import Sandbox
+from tests.holding import holding, until
+from xcapi_dagster.sandbox import Match, Sandbox
 from xcapi_dagster.sandbox.http_server import LoopbackServer
 
 PATH = "/12/measurement/conversions/oka17"
@@ -129,19 +130,17 @@ def test_body_of_two_lengths(sandbox):
 
 def test_client_that_goes_away(client, sandbox, row, capfd):
     """A client that goes away before its answer is nobody's fault: nothing is printed, all goes on."""
-    sandbox.script([{"match": {"next": 1}, "do": {"delay": 0.2}}])
     body = json.dumps({"conversions": [row()]}).encode()
-    with connect(sandbox) as connection:
+    with holding(sandbox, Match(next=1)) as first, connect(sandbox) as connection:
         connection.sendall(
             f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             f"X-Pixel-Token: token-of-oka17\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             + body
         )
+        assert first.came.wait(60)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with a reset
 
-    deadline = time.monotonic() + 10
-    while not sandbox.requests and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: sandbox.requests)
     assert client.send(row()).status_code == 200
     assert [request.status for request in sandbox.requests] == [200, 200]
     assert capfd.readouterr() == ("", "")

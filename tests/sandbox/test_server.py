@@ -7,7 +7,8 @@ import time
 import pytest
 import requests
 
-from xcapi_dagster.sandbox import DEMO_PIXEL_TOKEN, Limits, Sandbox, serve
+from tests.holding import until
+from xcapi_dagster.sandbox import DEMO_PIXEL_TOKEN, Limits, Sandbox, http_server, serve
 
 PATH = "/12/measurement/conversions/oka17"
 
@@ -53,14 +54,16 @@ def test_log(start, row):
     ]
 
 
-def test_nothing_is_left_behind(row):
+def test_nothing_is_left_behind(row, monkeypatch):
     """At the end of the block no thread is left and the port is free, at once, whatever the clients are doing."""
+    monkeypatch.setattr(http_server, "_PATIENCE_SECONDS", 60.0)  # beside which any other work is "at once"
     before = set(threading.enumerate())
     with Sandbox() as sandbox:
         port = int(sandbox.url.rpartition(":")[2])
         sandbox.script([{"match": {"next": 1}, "do": {"delay": 60}}])
         waiting = threading.Thread(target=send_quietly, args=(sandbox.url, row()))
         waiting.start()
+        until(lambda: not sandbox._api.script._armed[0].left)  # it waits at the server
         idle = socket.create_connection(("127.0.0.1", port))
         half = socket.create_connection(("127.0.0.1", port))
         half.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
@@ -71,7 +74,7 @@ def test_nothing_is_left_behind(row):
     idle.close()
     half.close()
 
-    assert took < 2
+    assert took < 30
     assert set(threading.enumerate()) <= before
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -104,20 +107,20 @@ def test_serve_until_stopped():
 
 
 def test_many_senders(row):
-    """Several clients at once get all their answers, none is lost or stored twice, and it takes little time."""
+    """Several clients at once get all their answers, none is lost or stored twice, and it takes little work."""
     with Sandbox(limits=Limits(events=10**6, requests=10**6)) as sandbox:
         senders = [threading.Thread(target=send_batches, args=(sandbox.url, row, name)) for name in "abcd"]
-        started = time.monotonic()
+        started = time.process_time()  # which others on this machine do not use up
         for sender in senders:
             sender.start()
         for sender in senders:
             sender.join()
-        took = time.monotonic() - started
+        took = time.process_time() - started
 
     ids = {each.conversion["conversion_id"] for each in sandbox.received}
     assert (len(sandbox.received), len(ids), sandbox.deduplicated) == (10_000, 10_000, 10_000)
     assert [request.number for request in sandbox.requests] == list(range(1, 21))
-    assert took < 10  # at the very least a thousand conversions in a second, on a slow machine under load
+    assert took < 10  # at the very least a thousand conversions in a second, on a slow machine
 
 
 def send_batches(url: str, row, name: str) -> None:
