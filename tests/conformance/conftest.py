@@ -233,9 +233,10 @@ class Bench:
         self.runs += 1
         posts: list[str] = []
         policy = Policy(on_unknown=on_unknown, pixel_also_fires=False)
-        with self._ledger(f"run-{self.runs}") as ledger:
-            heart = ledger._lease.prolong
-            self.clock.hearts.append(heart)
+        ledger = self._ledger(f"run-{self.runs}")
+        heart = ledger._lease.prolong
+        self.clock.hearts.append(heart)  # which beats from the first: another run may sleep at any time
+        with ledger:
 
             def sleep(seconds: float) -> None:
                 self.clock.sleep(seconds)
@@ -245,9 +246,8 @@ class Bench:
                 posts.extend(["one"] if moment == "after_post" else [])
 
             client = AdsApiClient(
-                self.url, "12", self.pixel, self.credentials, account_id=self.account, timeout=(2.0, 5.0),
-                clock=self.clock,
-            )  # fmt: skip
+                self.url, "12", self.pixel, self.credentials, account_id=self.account, clock=self.clock
+            )
             delivery = Delivery(
                 ledger, client, Terms(policy, EVENT, senders=1, **terms), sleep=sleep, jitter=lambda: 0.5,
                 failpoint=count,
@@ -296,7 +296,7 @@ def ads_account(clock: Clock) -> Callable[..., AdsAccount]:
 
     def made(url: str, account: str = "18ce54d4x5t", token: str = "token", consumer: str = "key") -> AdsAccount:
         keys = OAuth1(consumer, f"{consumer}-secret", token, f"{token}-secret")
-        connection = Connection(url, keys, timeout=(2.0, 5.0), clock=clock)
+        connection = Connection(url, keys, clock=clock)
         return AdsAccount(connection, "12", account, sleep=clock.sleep)
 
     return made
