@@ -343,7 +343,7 @@ for _ in range(4):
 def test_four_processes_may_open_a_new_ledger_at_once(ledger_url: str, query: Query) -> None:
     """All find the same tables, made once."""
     command = [sys.executable, "-W", "ignore", "-c", _OPEN_AT_ONCE, ledger_url]
-    salts = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    salts = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout.split()
     assert salts == 4 * [dict(query(ledger_url, "SELECT name, value FROM meta"))["salt"]]
 
 
@@ -358,8 +358,8 @@ def test_postgresql_follows_its_own_clock(postgresql_ledger_url: str, connect: C
     """On several machines the server's clock counts, whatever theirs say, and it goes on within a transaction."""
     database = connect(postgresql_ledger_url, lambda: 1234.5)
     with database.transaction() as connection:
-        first = database.now(connection)
-        assert abs(first - time.time()) < 5
+        before, first = time.time(), database.now(connection)
+        assert before - 1 < first < time.time() + 1  # the server's, which is on this machine
         assert database.now(connection) > first
     assert database.now() > first
 
@@ -367,11 +367,14 @@ def test_postgresql_follows_its_own_clock(postgresql_ledger_url: str, connect: C
 def test_postgresql_is_not_asked_for_the_time_of_every_answer(postgresql_ledger_url: str, connect: Connect) -> None:
     """It goes on since the last transaction, so that no answer of X's is lost because the server is away."""
     database = connect(postgresql_ledger_url, lambda: 1234.5)
-    assert abs(database.now() - time.time()) < 5
+    before = time.time()
+    assert before - 1 < database.now() < time.time() + 1
     asked: list[str] = []
     sa.event.listen(database._engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
-    first = database.now()
-    assert first < database.now() < first + 5
+    first, began = database.now(), time.monotonic()
+    while (later := database.now()) == first:
+        pass  # until its clock has gone on
+    assert first < later < first + 1 + time.monotonic() - began
     assert asked == []
 
 
