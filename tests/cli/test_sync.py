@@ -151,11 +151,14 @@ def test_dagsters_own_command_takes_all_assets_with_a_partition(
     assert (tmp_path / "home" / "output" / "purchases" / "event_tags" / "latest.parquet").exists()
 
 
-def test_everything_may_be_in_postgresql(tmp_path: Path, environ: dict[str, str], postgres_url: str) -> None:
+def test_everything_may_be_in_postgresql(
+    tmp_path: Path, environ: dict[str, str], new_database: Callable[[], str]
+) -> None:
     """Orders and ledger on a PostgreSQL server: the same counts, and nothing sent again."""
-    with psycopg.connect(postgres_url) as connection:
+    url = new_database()
+    with psycopg.connect(url) as connection:
         connection.execute(ORDERS.replace("DECIMAL(18,3)", "NUMERIC"))
-    environ |= {"XCAPI_WAREHOUSE_URL": postgres_url, "XCAPI_LEDGER_URL": postgres_url, "XCAPI_ORDERS": "public.orders"}
+    environ |= {"XCAPI_WAREHOUSE_URL": url, "XCAPI_LEDGER_URL": url, "XCAPI_ORDERS": "public.orders"}
     first, second = (xcapi("sync", "--partition", DAY, "--json", environ=environ, cwd=tmp_path) for _ in range(2))
     assert json.loads(first.stdout) == COUNTS, first.stderr
     assert json.loads(second.stdout) == ALL_ACCEPTED
