@@ -43,6 +43,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_proxy() -> Iterator[None]:
+    """No proxy of the machine that runs the tests: their servers are on this one."""
+    with pytest.MonkeyPatch.context() as environ:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            environ.delenv(name, raising=False)
+            environ.delenv(name.upper(), raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """Give the URL of an empty PostgreSQL server on a Unix socket, which runs for as long as the session."""

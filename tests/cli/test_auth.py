@@ -114,8 +114,9 @@ def test_login_by_callback(tmp_path: Path, environ: dict[str, str]) -> None:
 
 def auth(*arguments: str, environ: Mapping[str, str], typed: str = "") -> Result:
     """How `xcapi auth` ends in this process, with nothing of its environment but ``environ``."""
-    others = dict.fromkeys((*VARIABLES.values(), "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"))
-    return CliRunner().invoke(main, ["auth", *arguments], input=typed, env=others | dict(environ))
+    return CliRunner().invoke(
+        main, ["auth", *arguments], input=typed, env=dict.fromkeys(VARIABLES.values()) | dict(environ)
+    )
 
 
 def test_a_wrong_pin_keeps_nothing(tmp_path: Path, environ: dict[str, str]) -> None:

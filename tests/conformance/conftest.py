@@ -390,11 +390,3 @@ def refused() -> Callable[..., tuple[int, dict[str, Any], dict[str, str]]]:
         return status, {"errors": [error], "request": {"params": {"account_id": ACCOUNT}}}, {}
 
     return made
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy of the machine that runs the tests."""
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
