@@ -25,9 +25,11 @@ from xcapi_dagster.reports.identifiers import Identifiers
 from xcapi_dagster.reports.summary import Summary, SummaryTally, order_states
 from xcapi_dagster.reports.worth import Amount, Worth
 
-# How long an example takes says how busy the machine is, not whether the code is right.
-settings.register_profile("no_clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("no_clock")
+# How long an example takes says how busy the machine is, not whether the code is right; and a failure is to be of a
+# change, not of the day: other examples are for `pytest --hypothesis-profile=search`.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=1000)
+settings.register_profile("same_examples", settings.get_profile("search"), derandomize=True, max_examples=100)
+settings.load_profile("same_examples")
 
 _SOMEBODYS = re.compile(
     r"(XCAPI|X_ADS|AWS)_\w+|DAGSTER_HOME|PG[A-Z]+|(http|https|all|no)_proxy|COLUMNS|LINES|(FORCE|NO)_COLOR|TTY_\w+",
