@@ -38,7 +38,7 @@ def put(tmp_path: Path) -> Callable[[str], None]:
 @pytest.fixture
 def example() -> dict[str, Any]:
     """The names that the block of code on the page defines; what it tells is in the list `told`."""
-    (code,) = blocks("python", (ROOT / "docs" / "history.md").read_text())
+    (code,) = blocks("python", (ROOT / "docs" / "history.md").read_text(encoding="utf-8"))
     names: dict[str, Any] = {"told": []}
     exec(code, names)
     names["tell"] = names["told"].append

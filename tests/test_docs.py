@@ -17,7 +17,7 @@ from xcapi_dagster.reports.counts import Counts
 from xcapi_dagster.settings import VARIABLES
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 OF_REASONS = ROOT / "docs" / "reasons.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
@@ -29,7 +29,11 @@ def blocks(language: str, page: str = README) -> list[str]:
 
 def commands() -> list[str]:
     """Every command line that the README and the other pages show."""
-    shown = [block for page in (README, *(path.read_text() for path in PAGES)) for block in blocks("console", page)]
+    shown = [
+        block
+        for page in (README, *(path.read_text(encoding="utf-8") for path in PAGES))
+        for block in blocks("console", page)
+    ]
     return [line[2:] for block in shown for line in block.splitlines() if line.startswith("$ ")]
 
 
@@ -81,13 +85,13 @@ def test_every_count_is_documented() -> None:
 
 def test_every_reason_is_documented() -> None:
     """The generated table is the catalogue's: write it anew with `python tests/test_docs.py`."""
-    assert reasons_table() in OF_REASONS.read_text()
+    assert reasons_table() in OF_REASONS.read_text(encoding="utf-8")
 
 
 def test_every_link_leads_somewhere() -> None:
     """Relative links name files of the repository, and the README leads to every page."""
     for page in (ROOT / "README.md", *PAGES):
-        links = [link for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if "://" not in link]
+        links = [link for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")) if "://" not in link]
         assert [link for link in links if not (page.parent / link).exists()] == []
     assert [page.name for page in PAGES if f"(docs/{page.name})" not in README] == []
 
@@ -95,7 +99,7 @@ def test_every_link_leads_somewhere() -> None:
 def test_the_two_commands_are_in_the_readme() -> None:
     """One runs the demo, the other the tests, and CI runs the latter."""
     assert {"python3 dev.py demo", "python3 dev.py test"} <= set(commands())
-    assert "python3 dev.py test" in (ROOT / ".ci" / "run").read_text()
+    assert "python3 dev.py test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("words", [["test", "--quik"], ["tests"]])
@@ -116,5 +120,5 @@ def reasons_table() -> str:
 
 if __name__ == "__main__":
     marked = re.compile(r"(<!-- reasons -->\n).*?(<!-- /reasons -->)", re.DOTALL)
-    table = marked.sub(lambda found: f"{found[1]}{reasons_table()}\n{found[2]}", OF_REASONS.read_text())
+    table = marked.sub(lambda found: f"{found[1]}{reasons_table()}\n{found[2]}", OF_REASONS.read_text(encoding="utf-8"))
     OF_REASONS.write_text(table)

@@ -75,12 +75,12 @@ def test_the_package_is_typed_and_versioned() -> None:
 
 def test_what_is_installed_is_pinned_without_an_address() -> None:
     """The lock file has a version for all that is installed here, by CONTRIBUTING's command, and no address."""
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line.strip()]
+    lines = [line for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines() if line.strip()]
     assert all("==" in line for line in lines)
     assert not any("://" in line or line.startswith("-") for line in lines)
     pinned = {line.split("==")[0].split("[")[0].lower() for line in lines}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = set(re.findall(r"--extra (\w+)", (ROOT / "CONTRIBUTING.md").read_text()))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = set(re.findall(r"--extra (\w+)", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
     assert extras <= project["optional-dependencies"].keys()
     wanted = project["dependencies"] + [name for extra in extras for name in project["optional-dependencies"][extra]]
     names = {name.split(">")[0].split("<")[0].split("[")[0].strip().lower() for name in wanted}

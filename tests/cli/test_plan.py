@@ -69,8 +69,8 @@ def test_what_is_planned_is_what_happens(xcapi: Xcapi, sandbox: Sandbox, tmp_pat
     """Before and after a sync; the plan and the dry run send nothing and leave no file."""
     days = ("--from", "2026-11-01", "--to", "2026-11-02")
     plan = json.loads(xcapi("plan", *days, "--click-window", "1", "--json", "--page", "plan.html"))
-    assert (
-        f"{plan['total']['would_send']:,} of {plan['total']['read']:,} orders" in (tmp_path / "plan.html").read_text()
+    assert f"{plan['total']['would_send']:,} of {plan['total']['read']:,} orders" in (tmp_path / "plan.html").read_text(
+        encoding="utf-8"
     )
     dry = told(xcapi("sync", *days, "--dry-run", "--json"))
     assert not (tmp_path / "home" / "ledger").exists()

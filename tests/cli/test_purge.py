@@ -29,6 +29,6 @@ def test_the_overview_tells_of_no_report_that_is_gone(
     monkeypatch.setenv("XCAPI_KEEP_REPORTS_DAYS", "30")
 
     assert xcapi("purge", *words).exit_code == 0
-    told = outputs.overview.read_text()
+    told = outputs.overview.read_text(encoding="utf-8")
     assert ("2026-11-01.html" in told, "2026-11-02.html" in told) == (bool(words), True)
     assert ("All 20 orders reached X." in told, "All 10 orders reached X." in told) == (bool(words), not words)

@@ -48,8 +48,10 @@ def test_a_range_has_a_page_of_its_own(home: Path) -> None:
     done = xcapi(home, "--from", "2026-10-21", "--to", "2026-10-22")
     assert "20 of 22 orders reached X." in done.output
     folder = home / "output" / "purchases" / "rejection_report"
-    assert "<h1>Rejection report, 2026-10-21 to 2026-10-22</h1>" in (folder / "2026-10-21..2026-10-22.html").read_text()
-    assert "all 3 partitions" in (folder / "index.html").read_text()
+    assert "<h1>Rejection report, 2026-10-21 to 2026-10-22</h1>" in (folder / "2026-10-21..2026-10-22.html").read_text(
+        encoding="utf-8"
+    )
+    assert "all 3 partitions" in (folder / "index.html").read_text(encoding="utf-8")
 
 
 def test_json_is_one_object_for_each_partition(home: Path) -> None:

@@ -354,7 +354,7 @@ def split(line: str) -> list[str]:
 # What the documentation shows
 
 
-DOCS = (Path(__file__).parents[2] / "docs" / "event_tags.md").read_text()
+DOCS = (Path(__file__).parents[2] / "docs" / "event_tags.md").read_text(encoding="utf-8")
 SHOWN = [line.removeprefix("$ xcapi tags ") for line in DOCS.splitlines() if line.startswith("$ xcapi tags ")]
 
 

@@ -101,7 +101,7 @@ def test_the_overview_is_written_until_it_has_seen_everything(
     monkeypatch.setattr(pages, "overview_page", slowly)
     pages.write_overview(outputs)
     assert made == [["2026-11-01"], ["2026-11-01", "2026-11-02"]]
-    assert outputs.overview.read_text() == "2026-11-01,2026-11-02"
+    assert outputs.overview.read_text(encoding="utf-8") == "2026-11-01,2026-11-02"
 
 
 def test_an_object_store_has_an_overview_too() -> None:
@@ -109,4 +109,4 @@ def test_an_object_store_has_an_overview_too() -> None:
     outputs = Outputs(UPath("memory://history/out"), "purchases")
     write(outputs, summary("2026-11-01", "no_identifier"))
     pages.write_overview(outputs)
-    assert "no_identifier" in outputs.overview.read_text()
+    assert "no_identifier" in outputs.overview.read_text(encoding="utf-8")

@@ -44,11 +44,11 @@ def details(tmp_path: Path, write_partition: Callable[..., tuple[Outputs, Summar
 def test_the_overview_says_which_counts_are_the_least(details: Outputs) -> None:
     """Six of a kind, of which a page of a partition hides two and shows four: the overview says at least four."""
     write_overview(details)
-    overview = details.overview.read_text()
+    overview = details.overview.read_text(encoding="utf-8")
     assert '6 characters</bdi> <span class="muted">\N{MULTIPLICATION SIGN} at least 4</span>' in overview
     history = History.of(details)
     write_page(history.all[1], history, details)
-    page = details.path("rejection_page", "2026-11-02").read_text()
+    page = details.path("rejection_page", "2026-11-02").read_text(encoding="utf-8")
     assert '6 characters</bdi> <span class="muted">\N{MULTIPLICATION SIGN} 4</span>' in page
 
 
