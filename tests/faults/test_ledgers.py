@@ -262,7 +262,10 @@ def held_up(trial: Trial, processes: Processes, moment: str, *, seconds: float |
     running.paused()
     with locked(trial.shop):
         running.go_on()
-        running.process.join(seconds or 30)
+        if seconds:
+            running.process.join(seconds)
+        else:
+            running.has_told()
     return running
 
 

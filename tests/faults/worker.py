@@ -102,6 +102,10 @@ class Running:
         self._join()
         return bool(self.process.exitcode == -signal.SIGKILL)
 
+    def has_told(self) -> None:
+        """Wait until it has said something, which is still to be read."""
+        assert self.pipe.poll(_PATIENCE_SECONDS), "the process says nothing"
+
     def ended(self) -> None:
         """Wait until it has, one way or the other."""
         self._join()
@@ -131,7 +135,7 @@ class Running:
 
     def told(self) -> Any:
         """What it says next."""
-        assert self.pipe.poll(_PATIENCE_SECONDS), "the process says nothing"
+        self.has_told()
         return self.pipe.recv()
 
     def _join(self) -> None:
