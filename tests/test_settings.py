@@ -89,7 +89,8 @@ def test_production_needs_no_more_than_what_has_no_default() -> None:
     assert (settings.api_url, settings.api_version) == ("https://ads-api.x.com", "12")
 
 
-FOLDERS = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
+# a name has 255 bytes at most, and a character up to four
+FOLDERS = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=63)
 
 
 @given(FOLDERS.filter(lambda name: name not in (".", "..")))
