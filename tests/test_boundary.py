@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from upath import UPath
 
@@ -23,3 +24,9 @@ def test_an_unexpected_exception_is_told_by_its_place_in_this_package(tmp_path: 
     assert place
     line = (PACKAGE / place[1]).read_text().splitlines()[int(place[2]) - 1]
     assert (place[1], line.strip()) == ("parquet.py", 'opened = path.open("rb")')
+
+
+def test_an_interrupt_is_dagster_s() -> None:
+    """Dagster tells a run that was stopped from one that failed by the type alone."""
+    with pytest.raises(dg.DagsterExecutionInterruptedError), sanitized():
+        raise KeyboardInterrupt

@@ -24,6 +24,8 @@ def sanitized() -> Iterator[None]:
     except XConversionsError as error:
         can_retry = not isinstance(error, ConfigurationError | DeliveryHaltedError)
         raise dg.Failure(str(error), allow_retries=can_retry) from None
+    except KeyboardInterrupt:  # from where Dagster's own handler of signals has no say
+        raise dg.DagsterExecutionInterruptedError from None
     except (dg.DagsterExecutionInterruptedError, dg.DagsterError):
         raise
     except Exception as error:  # noqa: BLE001 - the boundary

@@ -51,6 +51,8 @@ _WORKING_MEMORY = """
     WHERE tag NOT IN ('BASE_TABLE', 'EXTERNAL_FILE_CACHE')
 """
 
+_INTERRUPTED = "Query interrupted"  # DuckDB's whole message
+
 # `md:shop`, `s3://bucket/shop.duckdb` and the like, but not the drive of `C:/shop.duckdb`
 _ELSEWHERE = re.compile(r"/*[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -93,7 +95,7 @@ class DuckDB:
             raise ConfigurationError(f"XCAPI_WAREHOUSE_URL: {self.path} cannot be read ({error.strerror})") from None
         except duckdb.Error as error:
             raise self._cannot_open(error) from None
-        with connection:
+        with interruptible(), connection:
             start_session(connection)
             yield DuckDBSession(connection, orders)
 
@@ -167,6 +169,20 @@ class DuckDBSession:
         """A `.sql` file may close the parenthesis in which it stands, and begin something that writes."""
         if len(self.connection.extract_statements(text)) > 1:
             raise duckdb.ParserException
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Has a signal end what DuckDB computes in the block by KeyboardInterrupt, as it ends all else.
+
+    Whatever the signal's handler raises, DuckDB forgets it, and raises an error of its own.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != _INTERRUPTED:
+            raise
+        raise KeyboardInterrupt from None
 
 
 def start_session(connection: duckdb.DuckDBPyConnection) -> None:

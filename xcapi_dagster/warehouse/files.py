@@ -15,7 +15,7 @@ from upath import UPath
 
 from xcapi_dagster import stores
 from xcapi_dagster.errors import ConfigurationError
-from xcapi_dagster.warehouse.duckdb import DuckDBSession, start_session
+from xcapi_dagster.warehouse.duckdb import DuckDBSession, interruptible, start_session
 from xcapi_dagster.warehouse.parquet_types import groups_alike
 from xcapi_dagster.warehouse.paths import exactly, folders_of
 from xcapi_dagster.warehouse.query import Naming, Relation
@@ -78,7 +78,7 @@ class Files:
     def connect(self, orders: Relation) -> Iterator[DuckDBSession]:
         """A session in which `orders` is what the files hold. ConfigurationError unless they can be opened."""
         files, format_ = self._files()
-        with duckdb.connect() as connection:
+        with interruptible(), duckdb.connect() as connection:
             start_session(connection)
             connection.execute("SET temp_directory = ''")  # no order is ever written to disk
             if stores.is_object_store(self.path):
