@@ -37,7 +37,7 @@ from xcapi_dagster.settings import DEMO_OAUTH, OAUTH_FIELDS, AccountSettings, Se
 from xcapi_dagster.stores import path_of
 from xcapi_dagster.warehouse import Warehouse, open_warehouse
 
-PATIENCE_WITH_QUESTIONS = (10.0, 30.0)  # seconds, to connect and between two pieces of an answer
+PATIENCE_WITH_QUESTIONS = (10.0, 30.0)  # seconds, to connect and for a whole answer
 _HISTORY_AFTER = timedelta(days=4)  # a partition that ended longer ago is history: the look-back covers the others
 _HISTORY_SHARE = 0.8  # of a window, so that today's orders never wait for history
 

@@ -158,6 +158,28 @@ def test_silence_is_unknown(wire: Any, client: Any) -> None:
     assert [request.body for request in server.received] == [BODY]
 
 
+@pytest.mark.parametrize("at_once", [0, 17, 47], ids=["headers", "header", "body"])
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_an_answer_in_drips_is_unknown(
+    wire: Any, client: Any, untrusted: Any, monkeypatch: Any, at_once: int, *, has_tls: bool
+) -> None:
+    """Each byte comes in time, and all of them together do not."""
+    content = b"HTTP/1.1 200 OK\r\ncontent-length: 200\r\n\r\n" + b'{"data":'.ljust(200)
+
+    def dripping(connection: socket.socket) -> None:
+        connection.sendall(content[:at_once])
+        for byte in content[at_once:]:
+            time.sleep(0.05)
+            connection.sendall(bytes([byte]))
+
+    context, certificate = untrusted
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    server = wire.serve(dripping, tls=context if has_tls else None)
+    answer = post(client(server.url, timeout=(2.0, 0.5)))
+    assert (answer.kind, answer.status) == ("unknown", None)
+    assert "in time" in answer.reason
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -48,7 +48,7 @@ class NoReply:
 class Connection:
     """Sends requests to the API at ``api_url``, signed with ``credentials``.
 
-    ``timeout`` is in seconds, to connect and between two pieces of an answer; ``clock`` gives Unix seconds.
+    ``timeout`` is in seconds, to connect and for a whole answer; ``clock`` gives Unix seconds.
     """
 
     def __init__(

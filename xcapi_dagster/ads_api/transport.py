@@ -13,6 +13,7 @@ from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, LocationValueError, ProxyError, ReadTimeoutError
 
 from xcapi_dagster.ads_api.address import is_loopback
+from xcapi_dagster.ads_api.deadline import set_deadlines
 
 _MOST_CONNECTIONS = 64  # twice as many as there are senders at most: a pool closes those above, and says so
 # A proxy's loopback is another machine's. None takes away the environment's proxies and leaves its certificates.
@@ -64,11 +65,14 @@ class _Adapter(HTTPAdapter):
 def open_pool(url: str) -> HTTPConnectionPool:
     """Connections to the host of ``url``, by the proxies and certificates of the environment; they are kept open.
 
-    `requests` only chooses proxy and certificates, once: to send by way of it takes half as much CPU again. The
-    DEBUG log of `urllib3` is shut. Raises OSError when the certificates cannot be read.
+    The time to read is that of a whole answer. `requests` only chooses proxy and certificates, once: to send by way of
+    it takes half as much CPU again. The DEBUG log of `urllib3` is shut. Raises OSError when the certificates cannot be
+    read.
     """
     hush()
-    return _Adapter(pool_maxsize=_MOST_CONNECTIONS).pool(requests.Session(), url)
+    pool = _Adapter(pool_maxsize=_MOST_CONNECTIONS).pool(requests.Session(), url)
+    set_deadlines(pool)
+    return pool
 
 
 def hush() -> None:
