@@ -167,6 +167,21 @@ def test_times_with_and_without_a_zone_may_have_any_name(folder: Path) -> None:
     assert read_ids == ["1", "2"]
 
 
+@pytest.mark.parametrize("name", ["ordered_at", "UPDATED_AT"])
+@pytest.mark.parametrize("number", [1, 1.5, Decimal("1.5")])
+def test_numbers_in_place_of_times_are_refused_by_their_file(folder: Path, name: str, number: Any) -> None:
+    """As the numbers alone are: no partition would have the orders of that file, or an older version would count."""
+    parquet(folder / "a.parquet", "1", **{name: DAY})
+    parquet(folder / "b.parquet", "2", **{name: number})
+
+    with pytest.raises(ConfigurationError) as caught:
+        read(f"parquet://{folder}")
+    assert str(caught.value) == (
+        f"XCAPI_WAREHOUSE_URL: {folder}/b.parquet has {name.lower()} as a number, and other files have it as a time: "
+        "write that file anew, with times"
+    )
+
+
 WIDE_CENTS, WIDE_SIXTHS, WIDE_WHOLE = (pa.decimal128(38, scale) for scale in (2, 6, 0))
 DOUBLES = pa.array([7.0, -0.0, 2.0**53, float("nan"), None])
 AMOUNTS = pa.array([0.1 + 0.2, 1e-7, 1e22, 1e40, float("inf"), float("nan"), 20.0, None])
@@ -191,6 +206,8 @@ AMOUNTS = pa.array([0.1 + 0.2, 1e-7, 1e22, 1e40, float("inf"), float("nan"), 20.
         ("value", [pa.array([Decimal(10) ** 31], WIDE_WHOLE), pa.array([Decimal("1.25")])]),
         ("value", [pa.array([0.1, 1_234_567.9], pa.float32()), pa.array([Decimal("16777217.10")]), AMOUNTS]),
         ("value", [AMOUNTS, pa.array(["5.00", "1,5", ""])]),
+        ("value", [pa.array([Decimal("5.00")]), pa.array([DAY])]),
+        ("quantity", [pa.array([2]), pa.array([DAY.date()]), pa.array([DAY.replace(tzinfo=None)])]),
         ("quantity", [pa.array([2.0, 2.5]), pa.array([16_777_217], pa.int32()), pa.array(["3"])]),
     ],
 )

@@ -15,7 +15,7 @@ import duckdb
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.warehouse.drivers import VARIABLE
 from xcapi_dagster.warehouse.paths import exactly, folded, folders_of
-from xcapi_dagster.warehouse.query import KNOWN_COLUMNS, NUMBER_COLUMNS
+from xcapi_dagster.warehouse.query import KNOWN_COLUMNS, NUMBER_COLUMNS, TIME_COLUMNS
 
 _SCHEMAS: Final = "SELECT name, coalesce(duckdb_type, ''), coalesce(num_children, 0) FROM parquet_schema(?)"
 _INSTANTS: Final = ("TIMESTAMP WITH", "TIMESTAMPTZ")
@@ -23,6 +23,7 @@ _LOCAL_TIMES: Final = ("DATE", "TIMESTAMP")
 _WHOLE: Final = re.compile(r"U?(?:TINY|SMALL|BIG)INT|U?INTEGER")
 _DECIMAL: Final = re.compile(r"DECIMAL\(([0-9]+),([0-9]+)\)")
 _FLOATS: Final = frozenset({"FLOAT", "DOUBLE"})
+_TIMES: Final = frozenset({"instant", "local"})
 _NESTED: Final = frozenset({"list", "struct"})
 _FIELD: Final = "\0"  # between the items and the name of a field of theirs, and in no name of a column
 _WHOLE_DIGITS: Final = 20  # of the largest whole number
@@ -53,9 +54,11 @@ _Types = frozenset[tuple[str, str]]
 def groups_alike(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Files that can be read together, and what is to follow the asterisk of their SELECT.
 
-    ConfigurationError where a file has a known column twice, of which DuckDB would call one `EMAIL_1`.
+    ConfigurationError where a file has a known column twice, of which DuckDB would call one `EMAIL_1`, and where it has
+    numbers in a column that tells time in others: no partition would have its orders.
     """
     types = list(_types(connection, files))
+    _refuse_numbers_beside_times(files, types)
     every: dict[str, set[str]] = {}
     for name, type_ in set[tuple[str, str]]().union(*types):
         every.setdefault(name, set()).add(type_)
@@ -67,6 +70,17 @@ def groups_alike(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) ->
     for (told, _), alike in groups.items():
         texts = ", ".join(f'{_as_text(name, type_)} AS "{name}"' for name, type_ in sorted(told) if _FIELD not in name)
         yield (f"REPLACE ({texts})" if texts else ""), alike
+
+
+def _refuse_numbers_beside_times(files: Sequence[str], types: Sequence[_Types]) -> None:
+    for name in TIME_COLUMNS:
+        files_of = {kind: file for file, told in zip(files, types, strict=True) for each, kind in told if each == name}
+        numbers = [file for kind, file in files_of.items() if _is_number(kind)]
+        if numbers and _TIMES & {*files_of}:
+            raise ConfigurationError(
+                f"{VARIABLE}: {numbers[0]} has {name} as a number, and other files have it as a time: write that file "
+                "anew, with times"
+            )
 
 
 def _types(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Iterator[_Types]:
@@ -116,6 +130,10 @@ def _kind(type_: str) -> str | None:
     return type_ if type_ in ("VARCHAR", "BLOB") or type_ in _FLOATS or _DECIMAL.fullmatch(type_) else None
 
 
+def _is_number(kind: str) -> bool:
+    return kind == "whole" or kind in _FLOATS or bool(_DECIMAL.fullmatch(kind))
+
+
 def _is_mixed(kinds: set[str]) -> bool:
     """Whether a column of these kinds, each of some files, has no type that holds all of them as they are."""
     decimals = [(int(found[1]), int(found[2])) for kind in kinds if (found := _DECIMAL.fullmatch(kind))]
@@ -125,7 +143,8 @@ def _is_mixed(kinds: set[str]) -> bool:
         decimals.append((_WHOLE_DIGITS, 0))
     digits = max((precision - scale for precision, scale in decimals), default=0)
     places = max((scale for _, scale in decimals), default=0)
-    return digits + places > _MOST_DIGITS or {"instant", "local"} <= kinds
+    times = kinds & _TIMES
+    return digits + places > _MOST_DIGITS or len(times) > 1 or bool(times and decimals)
 
 
 def _as_text(name: str, kind: str) -> str:
