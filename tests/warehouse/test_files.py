@@ -1,6 +1,7 @@
 """Orders in files: which files a URL names, strict CSV, folders whose files differ, and object stores."""
 
 import gzip
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,6 +21,7 @@ from xcapi_dagster.warehouse import open_warehouse
 DAY = datetime(2026, 10, 20, tzinfo=UTC)
 ONE_DAY = timedelta(days=1)
 HEADER = "order_id,ordered_at,email\n"
+ENDS = ["\n", "\r\n", "\r"]
 Write = Callable[[str, str | bytes], Path]
 
 
@@ -294,6 +296,30 @@ def test_csv_is_read_as_rfc_4180_says(folder: Path, write: Write) -> None:
     assert [(row["order_id"], row["email"]) for row in read(f"csv://{folder}")] == [
         ("1", 'a, "b"\nc'), ("2", None), ("3", "it's"), ("4", "x"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ends", list(itertools.product(ENDS, repeat=2)))
+def test_lines_may_end_in_another_way_in_each_file(folder: Path, write: Write, ends: tuple[str, str]) -> None:
+    """Files of several systems: no id has a piece of a line's end."""
+    for name, end in zip("ab", ends, strict=True):
+        lines = ["ordered_at,email,order_id", f'2026-10-20,"x\ny",{name}1', f"2026-10-20,,{name}2", ""]
+        write(f"{name}.csv", end.join(lines))
+
+    assert ids(f"csv://{folder}") == ["a1", "a2", "b1", "b2"]
+
+
+@pytest.mark.parametrize("ends", [each for each in itertools.product(ENDS[:2], repeat=3) if len({*each}) > 1])
+def test_a_file_whose_lines_do_not_end_alike_is_named(folder: Path, write: Write, ends: tuple[str, ...]) -> None:
+    """A CR at the end of an id would make another order of it."""
+    lines = ["ordered_at,email,order_id", "2026-10-20,,1", "2026-10-20,,2"]
+    path = write("a.csv", "".join(line + end for line, end in zip(lines, ends, strict=True)))
+    write("b.csv", "\n".join(lines))
+
+    with pytest.raises(WarehouseError) as caught:
+        read(f"csv://{folder}")
+    assert str(caught.value) == (
+        f"the files could not be read to the end: the lines of {path} do not all end alike, in LF or in CRLF"
+    )
 
 
 def test_nulls_that_databases_write_into_csv_are_nulls(folder: Path, write: Write) -> None:

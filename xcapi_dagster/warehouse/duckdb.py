@@ -52,6 +52,7 @@ _WORKING_MEMORY = """
 """
 
 _INTERRUPTED = "Query interrupted"  # DuckDB's whole message
+_MIXED_LINE_ENDS = "CSV Parser state machine reached an invalid state"  # as it says of them, and of nothing else
 
 # `md:shop`, `s3://bucket/shop.duckdb` and the like, but not the drive of `C:/shop.duckdb`
 _ELSEWHERE = re.compile(r"/*[A-Za-z][A-Za-z0-9+.-]+:")
@@ -246,6 +247,12 @@ def _interrupted(reading: str, error: Exception) -> WarehouseError:
     """Reading broke off. DuckDB's message begins with its class ("Conversion Error:"); what follows may hold values."""
     if line := re.search(r"CSV Error on Line: (\d+)", str(error)):
         return WarehouseError(f"{reading} could not be read to the end: CSV error in line {line[1]}")
+    if _MIXED_LINE_ENDS in str(error):
+        file = re.search(r"^ *file = (.+)$", str(error), re.MULTILINE)
+        which = f"of {file[1]} " if file else ""
+        return WarehouseError(
+            f"{reading} could not be read to the end: the lines {which}do not all end alike, in LF or in CRLF"
+        )
     kind = re.match(r"[A-Z][A-Za-z ]{2,30}(?=:)", str(error))
     why = kind[0] if kind else type(error).__name__
     if why == "Out of Memory Error":
