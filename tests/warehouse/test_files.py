@@ -135,6 +135,29 @@ def test_times_in_nanoseconds_are_read(folder: Path, zone: str | None) -> None:
     assert warehouse.count_without_time() == 0
 
 
+@pytest.mark.parametrize("others", [None, pa.timestamp("us", "UTC"), pa.timestamp("us"), pa.string()])
+@pytest.mark.parametrize("zone", [None, "UTC"])
+@pytest.mark.parametrize("midnight", [DAY, datetime(1970, 1, 1, tzinfo=UTC)])
+def test_the_last_nanosecond_of_a_day_is_of_that_day(
+    folder: Path, midnight: datetime, zone: str | None, others: pa.DataType | None
+) -> None:
+    """Each order is in exactly one window, whatever the same column is in other files."""
+    around = [-1_001, -1_000, -999, -501, -500, -499, -1, 0, 1, 499, 500, 501, 999, 1_000]
+    first = pa.scalar(midnight, pa.timestamp("ns", "UTC")).value
+    times = pa.array([first + each for each in around], pa.timestamp("ns", zone))
+    pq.write_table(pa.table({"order_id": pa.array(around), "ordered_at": times}), folder / "a.parquet")
+    if others:
+        pq.write_table(pa.table({"order_id": [0], "ordered_at": pa.nulls(1, others)}), folder / "b.parquet")
+    warehouse = open_warehouse(f"parquet://{folder}", "orders", "UTC")
+    days = [(midnight - ONE_DAY, midnight), (midnight, midnight + ONE_DAY)]
+
+    told = [[each for batch in warehouse.read(*day) for each in batch["order_id"].to_pylist()] for day in days]
+
+    assert told == [around[:7], around[7:]]
+    assert [warehouse.count(*day) for day in days] == [7, 7]
+    assert warehouse.count_without_time() == (1 if others else 0)
+
+
 @pytest.mark.parametrize("type_", [pa.timestamp("us"), pa.timestamp("ns"), pa.date32(), pa.string()])
 def test_times_without_a_zone_are_local_where_other_files_have_one(folder: Path, type_: pa.DataType) -> None:
     """Each file's times are what they are alone; a file whose times are all null, or that has none, changes nothing."""

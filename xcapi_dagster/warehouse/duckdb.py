@@ -34,7 +34,7 @@ _ROWS_PER_BATCH: Final = 2048  # as DuckDB itself works, so that memory is bound
 _BATCHES_KEPT: Final = 100  # whose blocks of the file stay in memory
 _ROOM_BYTES: Final = 8 << 20  # for the blocks that are being read
 _DIALECT: Final = Standard()
-_INSTANT: Final = SqlType("TIMESTAMPTZ")
+_INSTANT_NS: Final = SqlType("TIMESTAMPTZ_NS")
 
 # One thread, because only then is the order of a query with joins or groups the same every time; it still reads
 # several million rows a second. Without replacements, a table's name never means a Python variable.
@@ -198,8 +198,8 @@ def _column(name: str, type_: DuckDBPyType, arrow_type: pa.DataType) -> Column:
         kind = "json" if str(type_) == "JSON" else type_.id  # JSON is a name for text, with quotes in it
         if is_text and kind != "varchar":  # a UUID or an enumeration would pass for text that may be a time
             raise not_a_time(name.lower(), kind.upper())
-        compared = sa.cast(found, _INSTANT) if str(type_) == "TIMESTAMPTZ_NS" else None  # it compares with no other
-        return Column(name, found, arrow_type, compared)
+        # This one compares with no other, and rounded to microseconds the end of a day would be of the next day.
+        return Column(name, found, arrow_type, bound_type=_INSTANT_NS if str(type_) == _INSTANT_NS.name else None)
     if str(type_) == "JSON":
         return Column(name, sa.cast(found, sa.String), JSON)
     if type_.id in _NESTED and not _is_list_of_exact_structs(type_):

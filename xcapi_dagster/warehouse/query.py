@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import quoted_name
+from sqlalchemy.types import TypeEngine
 
 from xcapi_dagster.errors import ConfigurationError
 
@@ -79,6 +80,7 @@ class Column(NamedTuple):
     expression: Expression
     type: pa.DataType
     compared: Expression | None = None  # what to compare with a time, where that is not the expression
+    bound_type: TypeEngine[Any] | None = None  # of the times to compare it with, where they must be cast for that
 
     @property
     def operand(self) -> Expression:

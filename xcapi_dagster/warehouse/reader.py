@@ -30,9 +30,10 @@ from xcapi_dagster.warehouse.query import (
     known,
     select,
 )
-from xcapi_dagster.warehouse.window import time_kind, window_between
+from xcapi_dagster.warehouse.window import Window, time_kind, window_between
 
 _FORM_CHARACTERS = 30
+_INFINITE: list[Expression] = [sa.literal_column("'infinity'"), sa.literal_column("'-infinity'")]
 
 
 class Session(Protocol):
@@ -44,7 +45,7 @@ class Session(Protocol):
     order_by: ClassVar[tuple[str, ...]]
     """The columns to sort by so that a query's order is the same every time; none when it is so anyway."""
     has_infinite_times: ClassVar[bool]
-    """Whether a time may be infinite, and the SQL has isfinite()."""
+    """Whether a time may be infinite, and the SQL writes such as `'infinity'`."""
 
     def columns(self) -> list[Column]:
         """All columns of the orders. ConfigurationError when there are no such orders or they may not be read."""
@@ -105,7 +106,7 @@ class Warehouse:
             columns = self._columns_with_time(session)
             ordered_at = columns["ordered_at"]
             kind = time_kind(ordered_at.type)
-            condition = window.condition(ordered_at.operand, kind, session.bound)
+            condition = _condition(window, ordered_at, session)
             expressions = {name: column.expression for name, column in columns.items()}
             query = select(expressions, self.orders, condition, order_by=session.order_by)
             batches = _stream(session, query, _schema(columns))
@@ -119,7 +120,7 @@ class Warehouse:
         with self.database.connect(self.orders) as session:
             ordered_at = self._columns_with_time(session)["ordered_at"]
             kind = time_kind(ordered_at.type)
-            condition = window.condition(ordered_at.operand, kind, session.bound)
+            condition = _condition(window, ordered_at, session)
             if kind == "text":
                 query = select({"ordered_at": ordered_at.expression}, self.orders, condition)
                 texts = _stream(session, query, _schema({"ordered_at": ordered_at}))
@@ -134,7 +135,7 @@ class Warehouse:
                 return sum(len(texts) for texts in self._unreadable_times(session, ordered_at))
             condition: Expression = ordered_at.operand.is_(None)
             if session.has_infinite_times:
-                condition = sa.or_(condition, sa.not_(sa.func.isfinite(ordered_at.operand)))
+                condition = sa.or_(condition, ordered_at.operand.in_(_INFINITE))
             return _counted(session, self.orders, condition)
 
     def forms_without_time(self, most: int) -> list[str]:
@@ -172,6 +173,16 @@ class Warehouse:
 
 def _schema(columns: dict[str, Column]) -> pa.Schema:
     return pa.schema([(name, column.type) for name, column in columns.items()])
+
+
+def _condition(window: Window, ordered_at: Column, session: Session) -> Expression:
+    """What holds for the orders of ``window``."""
+
+    def bound(time: datetime | date) -> Expression:
+        value = session.bound(time)
+        return value if ordered_at.bound_type is None else sa.cast(value, ordered_at.bound_type)
+
+    return window.condition(ordered_at.operand, time_kind(ordered_at.type), bound)
 
 
 def _stream(session: Session, query: Query, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
