@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from xcapi_dagster.conversions.columns import COLUMNS
+from xcapi_dagster.conversions.times import to_comparable
 from xcapi_dagster.warehouse import Warehouse, open_warehouse
 from xcapi_dagster.warehouse.query import KNOWN_COLUMNS
 
@@ -142,6 +143,23 @@ def test_times_that_no_calendar_has_are_counted_and_read_by_no_partition(shop: "
 
     assert read_ids(warehouse) == ["today"]
     assert warehouse.count_without_time() == 2
+
+
+@pytest.mark.parametrize("type_", ["timestamptz", "timestamp", "date", "text"])
+def test_a_version_that_holds_for_ever_is_the_latest(shop: "Shop", type_: str) -> None:
+    """As `infinity` says where a table keeps versions: an older one in its place would be sent."""
+    shop.execute(f"""
+        CREATE TABLE orders AS SELECT CAST(n AS text) AS order_id, timestamp '2026-10-20' AS ordered_at,
+            CAST(u AS {type_}) AS updated_at FROM (VALUES (1, 'infinity'), (2, '9999-12-31 23:59:59'),
+                (3, '2026-11-01'), (4, '1969-12-31'), (5, '-infinity'), (6, NULL)) s(n, u)
+    """)
+
+    (batch,) = open_warehouse(shop.url, "orders", "America/New_York").read(DAY, DAY + ONE_DAY)
+
+    moments = to_comparable(batch["updated_at"], "UTC").to_pylist()
+    first, second, *others = [moment for _, moment in sorted(zip(batch["order_id"].to_pylist(), moments, strict=True))]
+    assert first == second > others[0] > others[1]
+    assert others[2:] == [None, None]
 
 
 def test_batches_have_the_size_that_was_asked_for_and_one_schema(shop: "Shop") -> None:

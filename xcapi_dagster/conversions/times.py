@@ -11,7 +11,9 @@ from xcapi_dagster.conversions.texts import keep_where
 UTC_TIME = pa.timestamp("us", "UTC")
 MILLISECONDS = pa.timestamp("ms", "UTC")
 
+_END = pa.scalar(iso8601.LAST, UTC_TIME)
 _LOCAL_TIME = pa.timestamp("us")
+_FOR_EVER = r"(?i)^\s*(infinity\s*$|9999-12-31)"
 _MICROSECONDS = {"s": 10**6, "ms": 10**3, "us": 1}
 
 FromLocal = Callable[[pa.Array, str], pa.Array]  # local times and their zone
@@ -38,8 +40,9 @@ def to_comparable(column: pa.Array, source_timezone: str) -> pa.Array:
     """The same of times that say which of two is the later: a local time that does not exist, or exists twice, too.
 
     They never run backwards: one that exists twice is the first of the two, one that does not the moment of the change.
+    One beyond the year 9999, as `infinity` is, which tables of versions have for the one that holds, is later than all.
     """
-    return _to_utc(column, source_timezone, _first_moment)
+    return pc.if_else(_is_beyond(column), _END, _to_utc(column, source_timezone, _first_moment))
 
 
 def _to_utc(column: pa.Array, source_timezone: str, from_local: FromLocal) -> pa.Array:
@@ -54,6 +57,18 @@ def _to_utc(column: pa.Array, source_timezone: str, from_local: FromLocal) -> pa
     if pa.types.is_string(kind):
         return _from_text(column, source_timezone, from_local)
     return pa.nulls(len(column), UTC_TIME)
+
+
+def _is_beyond(column: pa.Array) -> pa.Array | pa.Scalar:
+    """Whether each time is later than the year 9999; of nanoseconds none is."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        return pc.match_substring_regex(column, _FOR_EVER)
+    if pa.types.is_date(kind):
+        return _is_beyond(column.cast(pa.timestamp("ms")))
+    if pa.types.is_timestamp(kind) and kind.unit in _MICROSECONDS:
+        return pc.greater(column.cast(pa.int64()), iso8601.LAST // _MICROSECONDS[kind.unit])
+    return pa.scalar(False)
 
 
 def to_milliseconds(times: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

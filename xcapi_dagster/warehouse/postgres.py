@@ -147,7 +147,10 @@ def _text(query: Query) -> str:
 
 
 def _column(name: str, type_: pa.DataType) -> Column:
-    found, is_time = column(name), name.lower() in TIME_COLUMNS
+    found: Expression = column(name)
+    is_time = name.lower() in TIME_COLUMNS
+    if name.lower() == "updated_at" and pa.types.is_temporal(type_):  # no window has an infinite ordered_at
+        found = _without_infinity(found)
     if type_ in _EXACT or (is_time and not pa.types.is_string(type_)):
         return Column(name, found, type_)
     if pa.types.is_int64(type_):  # bigint, but also money, which would become a number of cents
@@ -160,6 +163,11 @@ def _column(name: str, type_: pa.DataType) -> Column:
         return Column(name, sa.cast(sa.func.trim_scale(found), sa.Text), pa.string())
     # also char(n), enum and citext, which lose their padding and their own comparisons
     return Column(name, sa.cast(found, sa.Text), pa.string())
+
+
+def _without_infinity(times: Expression) -> Expression:
+    """The times with the end of the calendar for `infinity`, which on its way to Arrow becomes a time before all."""
+    return sa.case((times == sa.literal_column("'infinity'"), sa.literal_column("'9999-12-31'")), else_=times)
 
 
 def _is_numeric(type_: pa.DataType) -> bool:
