@@ -169,6 +169,14 @@ def test_seconds_since_1970_are_no_time(path: Path, execute: Callable[..., None]
         open_warehouse(f"sqlite:///{path}", "orders", "UTC").describe()
 
 
+@pytest.mark.parametrize("name", ["order_id:1", "Order_Id:1", ":order_id", "order_id:x"])
+def test_a_colon_in_a_name_is_a_part_of_it(path: Path, execute: Callable[..., None], name: str) -> None:
+    """SQLite reads as a text what is quoted and no column: all orders had the id `Order_Id`."""
+    execute(f"""CREATE TABLE orders AS SELECT '2026-10-20' AS ordered_at, 'A-1' AS "{name}" """)
+
+    assert read(path) == [{"ordered_at": "2026-10-20"}]
+
+
 def test_two_columns_of_one_name_are_refused(path: Path, tmp_path: Path, execute: Callable[..., None]) -> None:
     """Which of the two was meant cannot be known."""
     execute("CREATE TABLE orders (n)")

@@ -1,7 +1,7 @@
 """Orders out of SQLite, MySQL, Redshift and whatever SQLAlchemy has a dialect for, through a streaming cursor."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -184,9 +184,8 @@ class SqlAlchemySession:
         result = self.connection.execute(select_all(self.orders).limit(0))
         with result:
             assert result.cursor is not None  # noqa: S101 - a SELECT has one
-            described = [(str(each[0]), each[1]) for each in result.cursor.description]
-        # SQLite calls the second of two columns `email` in a query `email:1`
-        return [(re.sub(r":\d+$", "", name), code) for name, code in described]
+            names, codes = zip(*[(str(each[0]), each[1]) for each in result.cursor.description], strict=True)
+        return list(zip(_as_given(names), codes, strict=True))
 
     def _type(self, name: str, code: Any) -> pa.DataType:
         is_mysql = self.dialect in ("mysql", "mariadb")
@@ -219,6 +218,13 @@ class SqlAlchemySession:
         return ConfigurationError(
             f"XCAPI_ORDERS: {self.orders.words} cannot be read ({why}); run it in the database's own client to see why"
         )
+
+
+def _as_given(names: Sequence[str]) -> list[str]:
+    """Columns as a query names them: of two called `email`, SQLite calls the second `email:1`."""
+    known = {name.lower() for name in names}
+    firsts = [re.sub(r":\d+$", "", name) for name in names]
+    return [first if first.lower() in known else name for name, first in zip(names, firsts, strict=True)]
 
 
 def _read_only(url: sa.URL) -> sa.URL:
