@@ -155,6 +155,14 @@ def test_settings_that_were_copied_in_part_are_copied_again(tmp_path: Path, monk
     assert "pools:" in (tmp_path / "dagster.yaml").read_text()
 
 
+def test_settings_for_which_the_disk_has_no_room_are_named(tmp_path: Path) -> None:
+    """In one line, before anything is sent."""
+    (tmp_path / ".dagster.yaml").symlink_to("/dev/full")
+    with pytest.raises(ConfigurationError) as caught:
+        runs._give_settings(tmp_path)
+    assert str(caught.value) == f"XCAPI_HOME: {tmp_path}/dagster.yaml cannot be written (No space left on device)"
+
+
 def test_a_run_that_dagster_cannot_keep_is_told_in_a_line(write: Write, tmp_path: Path) -> None:
     """As on a full disk: whatever the runs before it sent is told all the same. What its database says is kept back."""
     project = Project(write("cannot_be_kept", ASSETS + MODULES["a_value"]), "shop")

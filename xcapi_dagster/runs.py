@@ -239,11 +239,16 @@ def _end_the_dead(instance: dg.DagsterInstance) -> None:
 
 
 def _give_settings(home: Path) -> None:
-    if not (home / "dagster.yaml").exists():
-        bundled = importlib.import_module("dagster_project").__file__
-        unfinished = home / ".dagster.yaml"
+    path = home / "dagster.yaml"
+    if path.exists():
+        return
+    bundled = importlib.import_module("dagster_project").__file__
+    unfinished = home / ".dagster.yaml"
+    try:
         shutil.copy(Path(str(bundled)).parent / "dagster.yaml", unfinished)
-        unfinished.replace(home / "dagster.yaml")
+        unfinished.replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"XCAPI_HOME: {path} cannot be written ({error.strerror})") from None
 
 
 def _unkept(partitions: Sequence[str], error: Exception) -> str:
