@@ -195,3 +195,34 @@ def test_a_run_is_followed_to_its_last_line(monkeypatch: pytest.MonkeyPatch) -> 
         with dg.DagsterInstance.ephemeral() as instance, runs._followed(run_id, instance, told.append):
             job.execute_in_process(instance=instance, run_id=run_id)
     assert told == ["first", "last"] * 2
+
+
+def test_a_run_that_waits_for_a_place_in_its_pool_tells(tmp_path: Path) -> None:
+    """Another run has it, as one that was killed on another machine may for ever."""
+
+    @dg.op(pool="x_ads_18ce55demo0")
+    def work() -> None:
+        pass
+
+    @dg.job
+    def job() -> None:
+        work()
+
+    told: list[str] = []
+    limits = {"concurrency": {"pools": {"granularity": "op", "default_limit": 1}}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=limits) as instance:
+        pools = instance.event_log_storage
+        pools.set_concurrency_slots("x_ads_18ce55demo0", 1)
+        pools.claim_concurrency_slot("x_ads_18ce55demo0", "another-run", "work")
+
+        def free(line: str) -> None:
+            told.append(line)
+            pools.free_concurrency_slots_for_run("another-run")
+
+        run_id = str(uuid4())
+        with runs._followed(run_id, instance, free):
+            job.execute_in_process(instance=instance, run_id=run_id)
+    assert told[0] == (
+        "Step blocked by limit for pool x_ads_18ce55demo0: in Dagster's UI, Deployment, Concurrency shows its runs, "
+        "and frees their places"
+    )

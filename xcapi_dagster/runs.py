@@ -157,7 +157,7 @@ class Project:
 
 @contextmanager
 def _followed(run_id: str, instance: dg.DagsterInstance, tell: Callable[[str], None]) -> Iterator[None]:
-    """Tell of the run, while the block lasts and once after it, what its steps write to its log."""
+    """Tell of the run, while the block lasts and once after it, what its steps write to its log or wait for."""
     stopped = threading.Event()
     cursor: str | None = None
 
@@ -166,9 +166,8 @@ def _followed(run_id: str, instance: dg.DagsterInstance, tell: Callable[[str], N
         with suppress(Exception):  # a look that fails is not worth a run
             found = instance.get_records_for_run(run_id, cursor=cursor)
             cursor = found.cursor
-            for record in found.records:
-                if record.event_log_entry.dagster_event is None:
-                    tell(record.event_log_entry.user_message)
+            for line in filter(None, (_line_of(record.event_log_entry) for record in found.records)):
+                tell(line)
 
     def follow() -> None:
         while not stopped.wait(_LOOK_SECONDS):
@@ -182,6 +181,16 @@ def _followed(run_id: str, instance: dg.DagsterInstance, tell: Callable[[str], N
         stopped.set()
         thread.join()
         look()
+
+
+def _line_of(entry: dg.EventLogEntry) -> str | None:
+    """What a step wrote, or for which pool it waits: runs that were killed elsewhere keep their places."""
+    event = entry.dagster_event
+    if event is None:
+        return entry.user_message
+    if event.is_engine_event and "blocked by" in (event.message or ""):
+        return f"{event.message}: in Dagster's UI, Deployment, Concurrency shows its runs, and frees their places"
+    return None
 
 
 def dagster_instance(settings: Settings) -> dg.DagsterInstance:
