@@ -117,7 +117,13 @@ def test_own_pages_are_no_requests_to_the_api(client, sandbox):
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/_sandbox/received.json?since=x", 400), ("/_sandbox/nothing", 404), ("/favicon.ico", 404)]
+    ("path", "status"),
+    [
+        ("/_sandbox/received.json?since=x", 400),
+        (f"/_sandbox/received.json?since={'9' * 5_000}", 400),
+        ("/_sandbox/nothing", 404),
+        ("/favicon.ico", 404),
+    ],
 )
 def test_other_pages(client, path, status):
     """What does not exist is told so."""
