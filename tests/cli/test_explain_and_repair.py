@@ -177,6 +177,18 @@ def test_late_orders_show_and_only_they_are_sent(
 
 
 @pytest.mark.slow
+def test_of_a_report_that_was_purged_nobody_says_that_there_was_none(
+    sync: Run, xcapi: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where reports are kept for a time, a partition that is older may have been synced before it."""
+    sync("--partition", "2026-11-01")
+    (tmp_path / "home" / "output" / "purchases" / "rejection_report" / "2026-11-01.summary.json").unlink()
+    assert xcapi("status", *DAYS).stdout.count("never synced") == 3
+    monkeypatch.setenv("XCAPI_KEEP_REPORTS_DAYS", "1")
+    assert xcapi("status", *DAYS).stdout.count("no report left") == 3
+
+
+@pytest.mark.slow
 def test_what_was_lost_is_sent_after_the_mend(sync: Run, sql: Sql, sandbox: Sandbox, tmp_path: Path) -> None:
     """Only the partitions that carried the code are read again, and nothing that X accepted is sent again."""
     first = sync(*DAYS)

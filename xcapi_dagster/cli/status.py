@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import click
 from rich.table import Table
@@ -34,9 +35,11 @@ def status(first: str | None, last: str | None, *, as_json: bool, instance: Chos
     resources.check(settings)
     project = Project(instance.module or BUNDLED_PROJECT, instance.name)
     summaries = {summary.partition: summary for summary in History.of(resources.outputs_of(settings)).all}
+    kept = resources.keep_of(settings).reports
+    kept_since = datetime.now(UTC) - kept if kept else None
 
     def watched(keys: Sequence[str]) -> list[Watched]:
-        return list(watch(project.windows(keys), resources.warehouse_of(settings), summaries))
+        return list(watch(project.windows(keys), resources.warehouse_of(settings), summaries, kept_since))
 
     found = watched(project.partitions(first, last) if first and last else project.latest(_LATEST))
     synced = project.latest(_LATEST, among=summaries)

@@ -35,6 +35,7 @@ class Watched:
     held: int = 0
     last_settled_at: datetime | None = None
     left_out: int = 0  # without consent, or replaced by newer versions
+    may_be_purged: bool = False  # it is older than reports are kept, so that none says nothing
 
     @property
     def difference(self) -> int:
@@ -55,7 +56,7 @@ class Watched:
     def told(self) -> str:
         """The same in words."""
         if self.read is None:
-            return "no orders" if self.is_empty else "never synced"
+            return "no orders" if self.is_empty else "no report left" if self.may_be_purged else "never synced"
         if self.difference:
             return f"{self.difference:+,} orders since"
         return "settled" if self.is_settled else "open"
@@ -65,13 +66,22 @@ class Watched:
         return asdict(self) | {"difference": self.difference, "is_settled": self.is_settled}
 
 
-def watch(partitions: Sequence[Partition], warehouse: Warehouse, summaries: Mapping[str, Summary]) -> Iterator[Watched]:
-    """Each of ``partitions``, whose ``summaries`` say what became of it. Raises WarehouseError."""
+def watch(
+    partitions: Sequence[Partition],
+    warehouse: Warehouse,
+    summaries: Mapping[str, Summary],
+    kept_since: datetime | None = None,
+) -> Iterator[Watched]:
+    """Each of ``partitions``, whose ``summaries``, kept from that time on, say what became of it.
+
+    Raises WarehouseError.
+    """
     for partition in partitions:
         in_warehouse = warehouse.count(partition.start, partition.end)
         summary = summaries.get(partition.key)
         if summary is None:
-            yield Watched(partition=partition.key, in_warehouse=in_warehouse)
+            may_be_purged = kept_since is not None and partition.end < kept_since
+            yield Watched(partition=partition.key, in_warehouse=in_warehouse, may_be_purged=may_be_purged)
             continue
         counts = {state: worth.orders for state, worth in summary.states.items()}
         yield Watched(
@@ -83,7 +93,9 @@ def watch(partitions: Sequence[Partition], warehouse: Warehouse, summaries: Mapp
             too_late=counts.get("too_late", 0),
             left_out=counts.get("suppressed", 0) + counts.get("duplicate", 0),
             last_settled_at=summary.last_settled_at,
-            **{state: counts.get(state, 0) for state in WAITING},
+            pending=counts.get("pending", 0),
+            unknown=counts.get("unknown", 0),
+            held=counts.get("held", 0),
         )
 
 
