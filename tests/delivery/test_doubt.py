@@ -131,6 +131,28 @@ def test_what_changed_or_is_gone_is_held(look: Callable[[], Ledger], make: Make,
     ]
 
 
+def test_what_is_gone_is_held_once(look: Callable[[], Ledger], make: Make) -> None:
+    """An order that moved to another partition: an operator who knows is not asked again before that is synced."""
+    ledger = look()
+    sent(ledger, make(ledger, "moved"), "unknown")
+    hold_what_changed(ledger, DAY, [], RESEND)
+    resolve(ledger, doubts(ledger, RESEND), "resend", by="ann", why="it is in the next day now")
+    later = look()
+    hold_what_changed(later, DAY, [], RESEND)
+    assert stand(later, make(later, "moved")) == [Standing.RELEASED]
+    assert doubts(later, RESEND) == []
+
+
+def test_what_is_gone_only_after_an_operator_s_word_is_held(look: Callable[[], Ledger], make: Make) -> None:
+    """He wanted it sent and did not know that it would not be."""
+    ledger = look()
+    sent(ledger, make(ledger, "gone"), "held")
+    resolve(ledger, doubts(ledger, RESEND), "resend", by="ann", why="once more")
+    later = look()
+    hold_what_changed(later, DAY, [], RESEND)
+    assert stand(later, make(later, "gone")) == [Standing.HELD]
+
+
 def test_beside_the_pixel_what_became_too_old_is_held(sqlite_url: str, open_ledger: OpenLedger, make: Make) -> None:
     """X could not deduplicate it against the pixel's copy, so the policy may not resend it."""
     ledger = open_ledger(sqlite_url)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xcapi_dagster.delivery.batch import Chunk
 from xcapi_dagster.delivery.keys import Entries
 from xcapi_dagster.delivery.ledger import Ledger
+from xcapi_dagster.delivery.memory import Memory
 from xcapi_dagster.delivery.records import Request
 from xcapi_dagster.delivery.sorted_keys import SortedKeys
 from xcapi_dagster.delivery.standing import Policy, differs, is_too_late, is_within_horizon
@@ -39,7 +40,8 @@ class Doubt:
 def hold_what_changed(ledger: Ledger, partition: str, chunks: Iterable[Chunk], policy: Policy) -> None:
     """Hold what is in doubt of ``partition`` and not in its ``chunks`` any more as it was when it was sent.
 
-    What an operator wants sent once more is held only when it is not in them at all.
+    What an operator wants sent once more is held only when it is not in them at all, and not when that was told before:
+    then it waits for the partition that has it now.
     """
     doubtful = ledger.entries_of("unknown", "resend", partition=partition)
     if not len(doubtful.keys):
@@ -52,6 +54,7 @@ def hold_what_changed(ledger: Ledger, partition: str, chunks: Iterable[Chunk], p
         too_late = is_too_late(chunk.times[at], policy, now)
         why[is_here] = np.where(has_changed, _CHANGED, np.where(too_late, _TOO_LATE, ""))
         why[is_here & ledger.memory.are(doubtful.requests, "resend")] = ""
+    why[_was_told_as_gone(ledger.memory, doubtful.requests)] = ""
     for reason in (_CHANGED, _TOO_LATE, _GONE):
         ledger.overrule(doubtful.where(why == reason), "held", by=HELD_BY, why=reason)
 
@@ -82,6 +85,13 @@ def _positions(chunk: Chunk, doubtful: Entries) -> tuple[NDArray[np.bool_], NDAr
     positions = SortedKeys([numbered], len(chunk.keys)).find(doubtful.keys).requests
     is_here = positions > 0
     return is_here, positions[is_here].astype(np.intp) - 1
+
+
+def _was_told_as_gone(memory: Memory, requests: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Which of these requests are an operator's word on orders that were held as no longer in their partition."""
+    ids, which = np.unique(requests, return_inverse=True)
+    held = [memory.requests.get(memory.requests[each].parent_id or 0) for each in ids.tolist()]
+    return np.array([each is not None and each.message == _GONE for each in held], np.bool_)[which]
 
 
 def _needs_operator(told: Request, policy: Policy, now: float) -> bool:

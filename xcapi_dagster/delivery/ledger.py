@@ -291,12 +291,12 @@ class Ledger:
             "owner_id": self._lease.owner_id,
             "size": len(keys),
             "first_sent_at": first_sent_at,
+            "parent_id": parent.id if parent else None,
             **told,
         }
         row = values | {
             "account": self._account,
             "scope": self._scope,
-            "parent_id": parent.id if parent else None,
             "revision": self._next_revision(connection),
             "keys": (of_keys := keys.tobytes()),
             "fingerprints": (of_fingerprints := fingerprints.tobytes()),

@@ -36,6 +36,7 @@ class Request:
     owner_id: int
     size: int
     first_sent_at: float
+    parent_id: int | None = None  # the request whose conversions these are, when it did not settle them
     settled_at: float | None = None
     http_status: int | None = None
     debug_id: str | None = None
@@ -98,6 +99,7 @@ def request_of(row: Row[Any]) -> Request:
         owner_id=row.owner_id,
         size=row.size,
         first_sent_at=row.first_sent_at,
+        parent_id=row.parent_id,
         settled_at=row.settled_at,
         http_status=row.http_status,
         debug_id=row.debug_id,
