@@ -18,7 +18,8 @@ from xcapi_dagster.ads_api.client import AdsApiClient
 from xcapi_dagster.ads_api.connection import Connection
 from xcapi_dagster.ads_api.event_tags import EventTags
 from xcapi_dagster.contract import short_event_id
-from xcapi_dagster.conversions.prepare import Rules, check_columns
+from xcapi_dagster.conversions.columns import check_columns, check_zone
+from xcapi_dagster.conversions.prepare import Rules
 from xcapi_dagster.delivery.database import Database, Stamp
 from xcapi_dagster.delivery.deliver import Terms
 from xcapi_dagster.delivery.engines import check_ledger_url, may_exist
@@ -59,6 +60,7 @@ def warehouse_unchecked(settings: Settings) -> Warehouse:
 def check_orders(settings: Settings, columns: pa.Schema) -> None:
     """Raise ConfigurationError unless orders with these columns can be prepared."""
     check_columns(columns, unknown_consent_is_set=settings.unknown_consent is not None)
+    check_zone(columns, settings.source_timezone)
 
 
 def outputs_of(settings: Settings) -> Outputs:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from xcapi_dagster.conversions.columns import COLUMNS, check_columns, column_of, plain, to_text
+from xcapi_dagster.conversions.columns import COLUMNS, check_columns, check_zone, column_of, plain, to_text
 from xcapi_dagster.conversions.prepare import Prepared, prepare
 from xcapi_dagster.conversions.texts import UNREADABLE
 from xcapi_dagster.errors import ConfigurationError
@@ -198,6 +198,18 @@ def test_a_column_that_holds_no_time_is_named_with_the_cast(kind: pa.DataType) -
     """Both times are checked, the one that is optional too."""
     assert "AS TIMESTAMP) AS ordered_at" in complaint(SCHEMA.set(1, pa.field("ordered_at", kind)))
     assert "AS TIMESTAMP) AS updated_at" in complaint(SCHEMA.append(pa.field("updated_at", kind)))
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32(), pa.string(), pa.null()])
+@pytest.mark.parametrize("name", ["ordered_at", "updated_at"])
+def test_a_zone_that_the_machine_lacks_is_named_where_it_is_needed(kind: pa.DataType, name: str) -> None:
+    """Python has names of time zones that the system, which Arrow asks, may not have."""
+    check_zone(SCHEMA, "Atlantis/Poseidonis")
+    local = SCHEMA.remove(1).append(pa.field(name, kind))
+    check_zone(local, "UTC")
+    check_zone(local, "America/New_York")
+    with pytest.raises(ConfigurationError, match="has no time zone Atlantis/Poseidonis: install"):
+        check_zone(local, "Atlantis/Poseidonis")
 
 
 def test_no_consent_column_and_no_setting_is_an_error() -> None:

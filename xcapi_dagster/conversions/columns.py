@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from xcapi_dagster.conversions.amounts import Amounts, digits_of, rounded, to_amounts
 from xcapi_dagster.conversions.texts import UNREADABLE, drop_where, flags, has_halves, keep_where, map_distinct, whole
-from xcapi_dagster.conversions.times import can_hold_time, to_comparable, to_utc
+from xcapi_dagster.conversions.times import can_hold_time, knows_zone, needs_zone, to_comparable, to_utc
 from xcapi_dagster.errors import ConfigurationError
 
 TIMES = ("ordered_at", "updated_at")
@@ -62,6 +62,16 @@ def check_columns(columns: pa.Schema, *, unknown_consent_is_set: bool) -> None:
         raise ConfigurationError(
             "XCAPI_ORDERS gives no column consent: add it to the query, or set XCAPI_UNKNOWN_CONSENT to say "
             "whether orders without a consent value are sent (send) or not (suppress)"
+        )
+
+
+def check_zone(columns: pa.Schema, source_timezone: str) -> None:
+    """Raise ConfigurationError where a checked column of times is local and this machine does not know the zone."""
+    is_local = any(needs_zone(columns.field(name).type) for name in TIMES if name in columns.names)
+    if is_local and not knows_zone(source_timezone):
+        raise ConfigurationError(
+            f"XCAPI_SOURCE_TIMEZONE: this machine has no time zone {source_timezone}: install its package tzdata, "
+            "which for older names such as US/Eastern may be tzdata-legacy, or give the zone's newer name"
         )
 
 

@@ -14,6 +14,7 @@ MILLISECONDS = pa.timestamp("ms", "UTC")
 _END = pa.scalar(iso8601.LAST, UTC_TIME)
 _LOCAL_TIME = pa.timestamp("us")
 _FOR_EVER = r"(?i)^\s*(infinity\s*$|9999-12-31)"
+_NO_CHANGES = "UTC"  # whose local times are read without the system's database of time zones, which containers may lack
 _MICROSECONDS = {"s": 10**6, "ms": 10**3, "us": 1}
 
 FromLocal = Callable[[pa.Array, str], pa.Array]  # local times and their zone
@@ -25,6 +26,23 @@ def can_hold_time(kind: pa.DataType) -> bool:
         return can_hold_time(kind.value_type)
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     return bool(is_text or pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_null(kind))
+
+
+def needs_zone(kind: pa.DataType) -> bool:
+    """Whether values of this type, which can hold time, may be local times, of which only a zone says when they are."""
+    return not (pa.types.is_timestamp(kind) and kind.tz is not None)
+
+
+def knows_zone(zone: str) -> bool:
+    """Whether local times of this zone can be read: other names than Python's may be missing on a machine.
+
+    Python has a database of time zones of its own where the system has none, and Arrow has not.
+    """
+    try:
+        _first_moment(pa.array([0], _LOCAL_TIME), zone)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def to_utc(column: pa.Array, source_timezone: str) -> pa.Array:
@@ -89,7 +107,7 @@ def _without_zone(column: pa.Array) -> pa.Array:
 
 def _certain_moment(times: pa.Array, zone: str) -> pa.Array:
     """Local times in UTC; null where the zone's clocks skip that time or show it twice."""
-    if zone == "UTC":
+    if zone == _NO_CHANGES:
         return times.cast(UTC_TIME)
     earliest = pc.assume_timezone(times, zone, ambiguous="earliest", nonexistent="earliest")
     latest = pc.assume_timezone(times, zone, ambiguous="latest", nonexistent="latest")
@@ -98,6 +116,8 @@ def _certain_moment(times: pa.Array, zone: str) -> pa.Array:
 
 def _first_moment(times: pa.Array, zone: str) -> pa.Array:
     """Local times in UTC: the first of two, and where clocks skip that time, as some do midnight, when they jump."""
+    if zone == _NO_CHANGES:
+        return times.cast(UTC_TIME)
     return pc.assume_timezone(times, zone, ambiguous="earliest", nonexistent="latest").cast(UTC_TIME)
 
 

@@ -20,6 +20,11 @@ from xcapi_dagster.writing import writable
 _FORMULA = r"^([\s\pZ\p{Cf}\x00]*[=+\-@\t\r\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
 _ASCII_FORMULA = r"^([\s\x00]*[=+\-@\t\r])"  # the same for ASCII: to compile the classes of Unicode takes longer
 
+# Arrow writes times with a zone only where the system has a database of zones, which containers may lack.
+_OF_CSV = pa.schema(
+    [field.with_type(pa.string()) if pa.types.is_timestamp(field.type) else field for field in REJECTION_REPORT]
+)
+
 
 def validation_rejections(rejections: pa.Table) -> pa.Table:
     """The reasons that the transform found, as rows of the report."""
@@ -59,7 +64,7 @@ def delivery_rejections(conversions: pa.Table, outcomes: Outcomes) -> pa.Table:
 def write_csv(reports: Iterable[UPath], target: UPath | Path) -> None:
     """Write the Parquet of one report or of several as one CSV that is inert in a spreadsheet."""
     options = csv.WriteOptions(quoting_style="all_valid")
-    with writable(target) as file, csv.CSVWriter(file, REJECTION_REPORT, write_options=options) as writer:
+    with writable(target) as file, csv.CSVWriter(file, _OF_CSV, write_options=options) as writer:
         for report in reports:
             with parquet_file(report) as parquet:
                 for group in range(parquet.num_row_groups):
@@ -67,8 +72,14 @@ def write_csv(reports: Iterable[UPath], target: UPath | Path) -> None:
 
 
 def _inert(table: pa.Table) -> pa.Table:
-    columns = [_inert_texts(column) if pa.types.is_string(column.type) else column for column in table.columns]
-    return pa.table(columns, schema=table.schema)
+    return pa.table([_inert_column(column) for column in table.columns], schema=_OF_CSV)
+
+
+def _inert_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_timestamp(column.type):
+        local = column.cast(pa.int64()).cast(pa.timestamp(column.type.unit))
+        return pc.binary_join_element_wise(local.cast(pa.string()), "Z", "")
+    return _inert_texts(column) if pa.types.is_string(column.type) else column
 
 
 def _inert_texts(texts: pa.ChunkedArray) -> pa.ChunkedArray:
