@@ -62,3 +62,18 @@ def test_what_is_withheld_and_has_no_id_is_not_lost(shop: SandboxedShop) -> None
     shop.sync()
     assert lost(shop, "consent_denied") is None
     assert lost(shop, "negative_value") is None
+
+
+def test_what_x_accepted_is_not_kept_in_memory_where_nobody_asks_for_it(shop: SandboxedShop) -> None:
+    """A repair may be about months of orders: only what could be among those without an id is looked for later."""
+    shop.put_many(3)
+    shop.put("lost", value="-1")
+    shop.sync()
+    found = lost(shop, "negative_value")
+    assert found
+    assert (found.orders, found.accepted) == ({"lost"}, set())
+    shop.orders.append(shop.orders[0] | {"order_id": None})
+    shop.sync()
+    of_nobody = lost(shop, "missing_order_id")
+    assert of_nobody
+    assert of_nobody.accepted == {"order-0", "order-1", "order-2"}

@@ -12,14 +12,15 @@ from xcapi_dagster.conversions.reasons import REASONS
 from xcapi_dagster.delivery.keys import Entries
 from xcapi_dagster.delivery.ledger import Ledger
 from xcapi_dagster.outputs import FileKind, Outputs
-from xcapi_dagster.parquet import parquet_file
+from xcapi_dagster.partitions.chunks import row_groups
 from xcapi_dagster.reports.history import History
 
 
 class Lost(NamedTuple):
     """The orders of a partition that carried a reason and that X had not accepted, but for those it must not have.
 
-    ``nameless`` says how many there are besides that have no id, ``accepted`` which orders X had then.
+    ``nameless`` says how many there are besides that have no id. Where there are some, ``accepted`` says which orders X
+    had then.
     """
 
     code: str
@@ -49,20 +50,25 @@ def lost_for(code: str, partitions: Iterable[str], outputs: Outputs) -> list[Los
 
 def _lost(code: str, partition: str, most: int, outputs: Outputs) -> Lost:
     """What was lost of the partition, in which so many orders at most carry the reason and may be sent."""
-    accepted = _accepted(code, partition, outputs)
     carrying = _ids(outputs, "rejection_report", partition, "reason_code", (code,))
-    orders = frozenset(filter(None, carrying)) - accepted
+    orders = frozenset(filter(None, carrying))
+    orders -= _accepted(code, partition, outputs, among=orders)
     if REASONS[code].severity == "suppressed":
-        return Lost(code, partition, orders, 0, accepted)
-    withheld = frozenset(_ids(outputs, "rejection_report", partition, "severity", ("suppressed",)))
-    return Lost(code, partition, orders - withheld, min(carrying.count(None), most), accepted)
+        return Lost(code, partition, orders, 0, frozenset())
+    withheld = frozenset(_ids(outputs, "rejection_report", partition, "severity", ("suppressed",), among=orders))
+    nameless = min(carrying.count(None), most)
+    accepted = _accepted(code, partition, outputs) if nameless else frozenset()
+    return Lost(code, partition, orders - withheld, nameless, accepted)
 
 
-def _accepted(code: str, partition: str, outputs: Outputs) -> frozenset[str]:
-    """The orders of the partition that X has accepted, by its files, and of which it refused no event for ``code``."""
-    accepted = _ids(outputs, "upload_results", partition, "state", ("accepted", "changed"))
+def _accepted(code: str, partition: str, outputs: Outputs, among: frozenset[str] | None = None) -> frozenset[str]:
+    """The orders of the partition that X has accepted, by its files, and of which it refused no event for ``code``.
+
+    Of millions, those ``among`` some alone: all would be in memory as long as the repair takes.
+    """
+    accepted = _ids(outputs, "upload_results", partition, "state", ("accepted", "changed"), among)
     is_xs = REASONS[code].stage == "api"
-    refused = _ids(outputs, "upload_results", partition, "reason_code", (code,)) if is_xs else []
+    refused = _ids(outputs, "upload_results", partition, "reason_code", (code,), among) if is_xs else []
     return frozenset(filter(None, accepted)) - frozenset(refused)
 
 
@@ -74,10 +80,11 @@ def reopen(code: str, lost: Iterable[Lost], ledger: Ledger, outputs: Outputs, *,
     """
     reopened = 0
     for each in lost:
-        with suppress(FileNotFoundError), parquet_file(outputs.path("upload_results", each.partition)) as parquet:
-            results = parquet.read(columns=["conversion_id", "event_id", "state", "reason_code"])
-            is_refused = pc.and_(pc.equal(results["state"], "rejected"), pc.equal(results["reason_code"], code))
-            reopened += _reopen(results.filter(is_refused), ledger, by=by, why=why)
+        columns = ["conversion_id", "event_id", "state", "reason_code"]
+        with suppress(FileNotFoundError):
+            for results in row_groups(outputs.path("upload_results", each.partition), columns):
+                is_refused = pc.and_(pc.equal(results["state"], "rejected"), pc.equal(results["reason_code"], code))
+                reopened += _reopen(results.filter(is_refused), ledger, by=by, why=why)
     return reopened
 
 
@@ -98,17 +105,30 @@ def recovered(lost: Iterable[Lost], outputs: Outputs) -> Mapping[str, int]:
 
     Of those that had no id it is as many as X has accepted besides, since nothing tells which they were.
     """
-    return {each.partition: _recovered(each, _accepted(each.code, each.partition, outputs)) for each in lost}
+    return {each.partition: _recovered(each, outputs) for each in lost}
 
 
-def _recovered(lost: Lost, accepted: frozenset[str]) -> int:
+def _recovered(lost: Lost, outputs: Outputs) -> int:
+    accepted = _accepted(lost.code, lost.partition, outputs, among=None if lost.nameless else lost.orders)
     return len(lost.orders & accepted) + min(lost.nameless, len(accepted - lost.orders - lost.accepted))
 
 
-def _ids(outputs: Outputs, kind: FileKind, partition: str, column: str, values: tuple[str, ...]) -> list[str | None]:
-    """The order ids of the rows of a file whose ``column`` is one of ``values``; none where there is no such file."""
-    with suppress(FileNotFoundError), parquet_file(outputs.path(kind, partition)) as parquet:
-        rows = parquet.read(columns=["order_id", column])
-        ids: list[str | None] = rows["order_id"].filter(pc.is_in(rows[column], pa.array(values))).to_pylist()
-        return ids
-    return []
+def _ids(
+    outputs: Outputs,
+    kind: FileKind,
+    partition: str,
+    column: str,
+    values: tuple[str, ...],
+    among: frozenset[str] | None = None,
+) -> list[str | None]:
+    """The order ids of the rows of a file whose ``column`` is one of ``values``; none where there is no such file.
+
+    Only those ``among`` some, if these are given.
+    """
+    found: list[str | None] = []
+    wanted = None if among is None else pa.array(list(among), pa.string())
+    with suppress(FileNotFoundError):
+        for rows in row_groups(outputs.path(kind, partition), ["order_id", column]):
+            ids = rows["order_id"].filter(pc.is_in(rows[column], pa.array(values)))
+            found += (ids if wanted is None else ids.filter(pc.is_in(ids, wanted))).to_pylist()
+    return found
