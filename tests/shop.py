@@ -242,7 +242,7 @@ class Shop:
         if not may_exist(self.ledger_url):
             return None
         with self.database() as database:
-            return Forgotten.of(database, f"loopback|{self.pixel_id}")
+            return Forgotten.of(database, f"loopback|{self.pixel_id}", self.name)
 
     def forget_ledger(self) -> None:
         """The volume is lost."""

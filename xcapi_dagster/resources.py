@@ -171,7 +171,7 @@ def forgotten_of(settings: Settings) -> Forgotten | None:
     if not may_exist(settings.ledger_url):
         return None
     with closing(Database(settings.ledger_url)) as database:
-        return Forgotten.of(database, destination_of(settings).scope)
+        return Forgotten.of(database, destination_of(settings).scope, settings.name)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -94,10 +94,10 @@ def test_an_order_is_known_by_its_id_whatever_it_is_sent_as(ledger_url: str, ope
     orders = ["A-1", None, "A-2", "a-1", "A-1"]
     operator = open_ledger(ledger_url, "operator")
     with closing(Database(ledger_url)) as database:
-        assert not Forgotten.of(database, SCOPE)
+        assert not Forgotten.of(database, SCOPE, "shop")
         leave_tombstone(operator, "A-1", [("other", "not the order id")], by="me@here")
-        found = Forgotten.of(database, SCOPE)
-        assert not Forgotten.of(database, "loopback|oelse")
+        found = Forgotten.of(database, SCOPE, "shop")
+        assert not Forgotten.of(database, "loopback|oelse", "shop")
     assert found
     assert found.among(orders).tolist() == [True, False, False, False, True]
     assert Forgotten.known_to(operator).among(orders).tolist() == [True, False, False, False, True]

@@ -13,7 +13,7 @@ def foreseen(shop: SandboxedShop, share: float = 1.0) -> Forecast:
     """What a run with this share of the limits would do, by what the ledger knows."""
     with shop.database() as database:
         view = LedgerView.of(database, f"loopback|{shop.pixel_id}")
-    terms = Terms(view, shop.policy, shop.clock(), shop.limits.shared(share))
+    terms = Terms(view, shop.forgotten(), shop.policy, shop.clock(), shop.limits.shared(share))
     return forecast(shop.partition, shop, shop.rules, terms)  # type: ignore[arg-type]
 
 

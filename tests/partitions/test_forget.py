@@ -1,6 +1,7 @@
 """One order forgotten: no file tells of it, every count still adds up, and nobody sends it any more."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,22 @@ def test_an_order_that_no_file_holds_is_forgotten_too(shop: SandboxedShop) -> No
     shop.put(SECRET, conversion_id="something else")
     assert shop.sync().counts.as_dict() == counted(read=2, suppressed=1, already_accepted=1)
     assert shop.sent == ["a"]
+
+
+def test_another_pixel_gets_no_order_that_was_forgotten_before(shop: SandboxedShop) -> None:
+    """Nor one that was forgotten since; another instance that sends there has forgotten neither."""
+    for order_id in (SECRET, "b", "c"):
+        shop.put(order_id)
+    shop.sync()
+    forget_in(shop, SECRET)
+    shop.pixel_id, shop.event_id = "onew1", "onewpur"
+    forget_in(shop, "c")
+    assert shop.prepare().suppressed == 2
+    assert [name for name, text in texts(shop.folder).items() if SECRET in text] == []
+    assert [row["order_id"] for row in shop.rows("conversions")] == ["b"]
+    other = replace(shop, name="other")
+    assert other.prepare().suppressed == 1
+    assert [row["order_id"] for row in other.rows("conversions")] == [SECRET, "b"]
 
 
 @pytest.mark.parametrize(("kind", "missing"), [("without consent", "conversions"), ("sent with less", "invalid")])

@@ -41,6 +41,8 @@ def explain(order_id: str, instance: ChosenInstance, *, as_json: bool) -> None:
         click.echo("\n\n".join("\n".join(_lines(each, order_id)) for each in found))
     elif (tombstone := tombstone_of(ledger, order_id)) and tombstone.settled_at:
         click.echo(f"It was forgotten on {at(tombstone.settled_at)} by {plain(tombstone.decided_by)}.")
+    elif (forgotten := resources.forgotten_of(settings)) and forgotten.among([order_id])[0]:
+        click.echo("It was forgotten while the instance sent to another pixel.")
     else:
         click.echo(
             f"No file tells of {plain(order_id)[:_LONGEST]}: `xcapi sync` the day of the order; if that was done, look "

@@ -26,7 +26,8 @@ def forecasts(
     warehouse, rules = resources.warehouse_of(settings), resources.rules_of(settings, now)
     of_run = resources.terms_of(settings, is_history=resources.is_history(partitions, now))
     limits = resources.limits_of(settings).shared(of_run.share)
-    terms = Terms(resources.ledger_view_of(settings), of_run.policy, now.timestamp(), limits, click_window)
+    ledger, forgotten = resources.ledger_view_of(settings), resources.forgotten_of(settings)
+    terms = Terms(ledger, forgotten, of_run.policy, now.timestamp(), limits, click_window)
     for partition in partitions:
         yield forecast(partition, warehouse, rules, terms)
 

@@ -87,10 +87,12 @@ class Forecast:
 class Terms:
     """What decides beside the orders: what the ledger knows, the policy, the time in seconds since 1970, the window.
 
-    ``limits`` are what the run may use of the account's.
+    ``forgotten`` are the orders that are not to be sent, None where there is no ledger that could tell; ``limits`` are
+    what the run may use of the account's.
     """
 
     ledger: LedgerView
+    forgotten: Forgotten | None
     policy: Policy
     now: float
     limits: Limits
@@ -101,7 +103,7 @@ def forecast(partition: Partition, warehouse: Warehouse, rules: Rules, terms: Te
     """What a run would do now. Raises WarehouseError when the orders cannot be read."""
     with _temporary_folder() as folder:
         outputs = Outputs(UPath(folder), "forecast", setting="TMPDIR")
-        prepared = prepare_partition(partition, warehouse, rules, outputs, lambda: Forgotten.known_to(terms.ledger))
+        prepared = prepare_partition(partition, warehouse, rules, outputs, lambda: terms.forgotten)
         tally = _Tally(terms)
         for chunk in chunks(outputs.path("conversions", partition.key), terms.ledger):
             tally.add(chunk)
