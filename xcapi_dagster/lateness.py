@@ -33,7 +33,7 @@ def build_lateness_checks(
             now = datetime.now(UTC)
             partitions = _latest(partitions_def, now)
             warehouse, outputs = resources.warehouse_of(settings), resources.outputs_of(settings)
-            summaries = {summary.partition: summary for summary in History.of(outputs).all}
+            summaries = History.of(outputs).of_scope(resources.destination_of(settings).scope)
             synced = [partition for partition in partitions if partition.key in summaries]
             verdicts = [
                 checks.no_late_orders(results, watch(synced, warehouse, summaries)),

@@ -279,3 +279,19 @@ def test_thousands_of_partitions_are_searched(environ: dict[str, str], explain: 
         outputs.write_table("rejection_report", key, REJECTION_REPORT.empty_table())
     (found,) = explain("01234-56")
     assert found["partition"] == "partition-01234"
+
+
+@pytest.mark.slow
+def test_what_another_pixel_was_sent_is_not_settled(
+    sync: Run, xcapi: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after trials with a sandbox, of which the files tell: a sync would send all of it."""
+    sync(*DAYS)
+    monkeypatch.setenv("X_ADS_PIXEL_ID", "onew1")
+    assert xcapi("ledger", "accept-scope", "--why", "the trials are over").exit_code == 0
+    done = xcapi("status", *DAYS, "--json")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.exit_code, [(row["read"], row["difference"]) for row in rows]) == (1, [(None, 10)] * 3)
+    monkeypatch.setenv("X_ADS_PIXEL_ID", "odemo1")
+    assert xcapi("ledger", "accept-scope", "--why", "they are not").exit_code == 0
+    assert xcapi("status", *DAYS, "--json").exit_code == 0

@@ -110,3 +110,10 @@ def test_an_object_store_has_an_overview_too() -> None:
     write(outputs, summary("2026-11-01", "no_identifier"))
     pages.write_overview(outputs)
     assert "no_identifier" in outputs.overview.read_text(encoding="utf-8")
+
+
+def test_what_another_pixel_was_sent_is_told_apart() -> None:
+    """Summaries of earlier versions do not say what they are about, and count."""
+    told = {"2026-11-01": "loopback|odemo1", "2026-11-02": "ads-api.x.com|o8z6j", "2026-11-03": ""}
+    history = History(Summary(partition=partition, scope=scope) for partition, scope in told.items())
+    assert list(history.of_scope("ads-api.x.com|o8z6j")) == ["2026-11-02", "2026-11-03"]

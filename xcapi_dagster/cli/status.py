@@ -34,7 +34,7 @@ def status(first: str | None, last: str | None, *, as_json: bool, instance: Chos
     settings = instance.settings()
     resources.check(settings)
     project = Project(instance.module or BUNDLED_PROJECT, instance.name)
-    summaries = {summary.partition: summary for summary in History.of(resources.outputs_of(settings)).all}
+    summaries = History.of(resources.outputs_of(settings)).of_scope(resources.destination_of(settings).scope)
     kept = resources.keep_of(settings).reports
     kept_since = datetime.now(UTC) - kept if kept else None
 

@@ -61,7 +61,7 @@ class Ledger:
     ) -> None:
         self._database = database
         self._account = account
-        self._scope = scope
+        self.scope = scope
         self._instance = instance
         self.run_id = run_id
         self._limits = limits
@@ -110,7 +110,7 @@ class Ledger:
 
     def keys(self, event_ids: Texts, conversion_ids: Texts) -> Keys:
         """The keys of these conversions in this ledger."""
-        return conversion_keys(self._database.key_digest, self._scope, event_ids, conversion_ids)
+        return conversion_keys(self._database.key_digest, self.scope, event_ids, conversion_ids)
 
     def refresh(self) -> float:
         """Learn what other runs did; returns the ledger's time."""
@@ -185,7 +185,7 @@ class Ledger:
         def work(connection: Connection) -> Request:
             now, revision = self._database.now(connection), self._next_revision(connection)
             state = journal.settle(connection, claimed.id, settlement, revision=revision, now=now)
-            journal.rule(connection, self._scope, keys, settlement.verdicts, revision=revision)
+            journal.rule(connection, self.scope, keys, settlement.verdicts, revision=revision)
             throttle.spend(connection, self._account, claimed.size, self._limits, now)
             throttle.learn(connection, self._account, settlement.requests_left, settlement.resets_in, now)
             if settlement.blocked_for is not None:
@@ -241,7 +241,7 @@ class Ledger:
     def requests_of(self, partition: str) -> list[dict[str, Any]]:
         """Every request that carried conversions of ``partition``, oldest first, by the ledger's names of columns."""
         with self._database.transaction() as connection:
-            return journal.of_partition(connection, self._scope, self._instance, partition)
+            return journal.of_partition(connection, self.scope, self._instance, partition)
 
     def drop_details(self, before: float) -> int:
         """Forget X's words and debug ids of what was settled ``before`` that time, not what became of it.
@@ -249,7 +249,7 @@ class Ledger:
         Returns of how many requests.
         """
         with self._database.transaction() as connection:
-            return journal.drop_details(connection, self._scope, self._instance, before)
+            return journal.drop_details(connection, self.scope, self._instance, before)
 
     def _decide(
         self,
@@ -296,7 +296,7 @@ class Ledger:
         }
         row = values | {
             "account": self._account,
-            "scope": self._scope,
+            "scope": self.scope,
             "revision": self._next_revision(connection),
             "keys": (of_keys := keys.tobytes()),
             "fingerprints": (of_fingerprints := fingerprints.tobytes()),
@@ -325,7 +325,7 @@ class Ledger:
 
     def _give_up_the_dead(self, connection: Connection, now: float) -> None:
         """Let what nobody owns any more be unknown, which this run learns at once."""
-        dead = in_flight_of_the_dead(connection, self._account, self._scope, now)
+        dead = in_flight_of_the_dead(connection, self._account, self.scope, now)
         if not dead:
             return
         revision = self._changed(connection)

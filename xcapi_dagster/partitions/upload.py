@@ -132,6 +132,7 @@ def _write_results(
             identifiers=prepared.identifiers,
             requests=dict(sorted(Counter(request["state"] for request in requests).items())),
             pixel_also_fires=policy.pixel_also_fires,
+            scope=ledger.scope,
         )
         outputs.write_text(outputs.path("summary", key), summary.model_dump_json())
     drop_aside(key, outputs)

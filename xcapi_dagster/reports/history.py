@@ -37,6 +37,13 @@ class History:
         """All, in the order of the partitions' keys, which for partitions by time is that of time."""
         return [self._summaries[key] for key in sorted(self._summaries)]
 
+    def of_scope(self, scope: str) -> dict[str, Summary]:
+        """Those about this host and pixel, by partition: what another was sent, as a sandbox, is still to be sent here.
+
+        Also those that do not say what they are about.
+        """
+        return {key: summary for key, summary in self._summaries.items() if summary.scope in ("", scope)}
+
     def before(self, partition: str) -> list[Summary]:
         """Those of earlier partitions."""
         return [summary for summary in self.all if summary.partition < partition]

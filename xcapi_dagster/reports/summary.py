@@ -65,6 +65,7 @@ class Summary(BaseModel):
     requests: Mapping[str, int] = {}  # by the ledger's state
     last_settled_at: datetime | None = None
     pixel_also_fires: bool = False
+    scope: str = ""  # host and pixel that the orders were for; empty where an earlier version wrote it
 
     @property
     def read(self) -> Worth:
