@@ -1,5 +1,6 @@
 """Files are written whole or not at all, where their partition's key says."""
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,6 +59,25 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, outputs: Outpu
     with parquet_file(outputs.path("conversions", "2026-11-01")) as parquet:
         assert parquet.metadata.num_rows == 2
     assert len(list((tmp_path / "purchases" / "conversions").iterdir())) == 1
+
+
+def test_a_file_takes_the_place_of_an_older_one_on_windows_too(
+    tmp_path: Path, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's documentation of `os.rename`: "On Windows, if dst exists a FileExistsError is always raised"."""
+    rename = os.rename
+
+    def as_on_windows(source: Path, target: Path) -> None:
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "cannot create a file when that file already exists")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", as_on_windows)
+    for text in ("old", "new"):
+        outputs.write_own("note.json", text)
+        outputs.write_text(outputs.overview, text)
+    assert outputs.read_own("note.json") == outputs.overview.read_text() == "new"
+    assert sorted(path.name for path in tmp_path.rglob("*.*") if path.is_file()) == ["index.html", "note.json"]
 
 
 def test_a_file_of_the_instance_itself_outlives_a_power_cut(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from xcapi_dagster import token_file
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.settings import Settings, from_environment
 from xcapi_dagster.token_file import StoredToken, read_token, write_token
@@ -48,6 +49,13 @@ def test_only_its_owner_reads_it(tmp_path: Path, umask: int) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert os.listdir(path.parent) == [path.name]  # noqa: PTH208 - names
     assert read_token(tmp_path / "home") == TOKEN
+
+
+def test_a_system_without_modes_is_not_asked_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows says 0666 of every file that can be written."""
+    write_token(tmp_path, TOKEN).chmod(0o666)
+    monkeypatch.setattr(token_file, "_HAS_MODES", False)
+    assert read_token(tmp_path) == TOKEN
 
 
 def test_a_new_one_takes_the_old_one_s_place(tmp_path: Path) -> None:

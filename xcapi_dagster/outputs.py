@@ -166,13 +166,21 @@ def _whole(target: UPath, mode: int, setting: str, *, lasting: bool = False) -> 
         if lasting:
             to_disk(temporary)
         with written(target):
-            temporary.rename(target)
+            _put_in_place(temporary, target)
         if lasting:
             to_disk(target.parent)
     except UnwrittenError as error:
         raise XConversionsError(f"{error.path.parent} cannot be written ({error.why}): check {setting}") from None
     finally:
         _remove(temporary)
+
+
+def _put_in_place(temporary: UPath, target: UPath) -> None:
+    """Let the file be ``target``, whatever was there: to rename one to another that is there, Windows refuses."""
+    if target.protocol:  # of a store, by which no file is replaced in any other way
+        temporary.rename(target)
+    else:
+        Path(temporary.path).replace(target.path)
 
 
 def check_output_url(url: str) -> None:

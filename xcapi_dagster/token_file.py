@@ -13,6 +13,7 @@ from uuid import uuid4
 from xcapi_dagster.errors import ConfigurationError
 
 _FILE_NAME = "access-token.json"
+_HAS_MODES = os.name == "posix"  # Windows says of every file that all may read it, and keeps who may elsewhere
 _ANEW = "delete it, or set X_ADS_CONSUMER_KEY and X_ADS_CONSUMER_SECRET and sign in anew with `xcapi auth login`"
 
 
@@ -56,7 +57,7 @@ def read_token(home: Path) -> StoredToken | None:
     path = token_path(home)
     try:
         with path.open(encoding="utf-8") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            if _HAS_MODES and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
                 raise ConfigurationError(
                     f"{path} may be read by others: they may have the token, so revoke it; {_ANEW}"
                 )

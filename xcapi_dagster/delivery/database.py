@@ -39,7 +39,8 @@ _LONGEST_LEAP = 1 << 31  # of revisions, of which 64 bits have room for four mil
 
 def uptime() -> float:
     """Seconds that nobody sets back, and that go on while the machine sleeps where the system can tell."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    clock = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))  # Windows has neither
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 class Stamp(NamedTuple):
