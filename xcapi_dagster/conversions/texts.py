@@ -134,8 +134,10 @@ def to_bools(mask: pa.Array) -> npt.NDArray[np.bool_]:
 
 def keep_where(mask: pa.Array, values: pa.Array) -> pa.Array:
     """The values where the mask is true, null elsewhere."""
-    if values.offset or values.type.num_fields or pa.types.is_null(values.type):
+    if values.type.num_fields or pa.types.is_null(values.type):
         return pc.if_else(flags(mask), values, pa.scalar(None, values.type))
+    if values.offset:  # of a slice of texts, `if_else` gives others before Arrow 24
+        values = pa.concat_arrays([values])
     return _with_validity(pc.and_(flags(mask), values.is_valid()), values)
 
 
