@@ -8,7 +8,6 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -16,9 +15,9 @@ import dagster as dg
 
 from xcapi_dagster.ads_api.tag_plan import WantedTag
 from xcapi_dagster.assets import settings_key
-from xcapi_dagster.delivery.lease import is_gone, this_process
 from xcapi_dagster.errors import ConfigurationError
 from xcapi_dagster.event_tags import INSTANCE_TAG, WANTED, wanted_event_tags
+from xcapi_dagster.killed_runs import end_killed_runs, process_tags
 from xcapi_dagster.loading import load
 from xcapi_dagster.machines import dagster_home, opening_instance
 from xcapi_dagster.metadata import WITHOUT_TIME
@@ -32,7 +31,6 @@ try:
 except ImportError:  # on Windows, where two first runs at once are left to chance
     fcntl = None  # type: ignore[assignment]
 
-_PROCESS_TAG = ".xcapi/"  # hidden in the UI
 BUNDLED_PROJECT = "dagster_project.definitions"
 _LOOK_SECONDS = 1.0  # between looks at a run's log
 _STOPPED = "the run was stopped: run it again to send the rest"
@@ -127,7 +125,7 @@ class Project:
         write down is in the ledger alone, and the run counts as failed.
         """
         job = self._definitions.resolve_implicit_global_asset_job_def()
-        tags = {f"{_PROCESS_TAG}{name}": str(value) for name, value in this_process().items()}
+        tags = dict(process_tags())
         if len(partitions) > 1:
             tags["dagster/asset_partition_range_start"] = partitions[0]
             tags["dagster/asset_partition_range_end"] = partitions[-1]
@@ -208,7 +206,7 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
         with opening_instance(home):
             instance = dg.DagsterInstance.get()
             instance.get_asset_keys(limit=1)
-        _end_the_dead(instance)
+        end_killed_runs(instance, settings)
         return instance
 
 
@@ -232,19 +230,6 @@ def _make_folder(path: Path, setting: str) -> None:
         raise ConfigurationError(f"{setting}: {path} cannot be made ({error.strerror})") from None
     if not os.access(path, os.W_OK):
         raise ConfigurationError(f"{setting}: {path} cannot be written by this user")
-
-
-def _end_the_dead(instance: dg.DagsterInstance) -> None:
-    """Say of runs whose process on this machine was killed that they failed, and give back their place in the pool.
-
-    Dagster's daemon does that where one runs; without it the next runs would wait for that place for ever.
-    """
-    unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
-    for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)):
-        process = {name: run.tags.get(f"{_PROCESS_TAG}{name}", "") for name in this_process()}
-        if process["pid"] and is_gone(SimpleNamespace(**process | {"pid": int(process["pid"])})):
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            instance.report_run_failed(run, message="The process of this run ended before the run did.")
 
 
 def _give_settings(home: Path) -> None:

@@ -10,6 +10,7 @@ from xcapi_dagster.cli.forecasts import forecasts, tell_dry_run
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.outcomes import run, tell, told
 from xcapi_dagster.cli.repair import begin_repair
+from xcapi_dagster.killed_runs import ending_killed_runs
 from xcapi_dagster.machines import check_ledger_is_shared
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project, dagster_instance
 
@@ -51,7 +52,7 @@ def sync(
         tell_dry_run(list(forecasts(settings, project.windows(partitions))), settings, as_json=as_json)
         return
     repair = begin_repair(reason, partitions, settings) if reason else None
-    with dagster_instance(settings) as dagster:
+    with dagster_instance(settings) as dagster, ending_killed_runs(dagster, settings):
         check_ledger_is_shared(settings, dagster)
         resources.check_ledger_knows(settings, latest_stamps(dagster, settings.name))
         if repair:

@@ -1,5 +1,6 @@
 """What the ledger knows, in numbers."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select
@@ -45,6 +46,18 @@ def runs_under_way(database: Database) -> int:
     """How many runs may send now. Raises LedgerError when the database fails."""
     with database.transaction() as connection:
         return _alive(connection, database.now(connection))
+
+
+def lapsed_among(database: Database, run_ids: Sequence[str]) -> set[str]:
+    """Those of these runs that still had their last lease when it ran out. Raises LedgerError when the database fails.
+
+    They were killed, or have stood still for so long that they will send nothing more.
+    """
+    latest = func.max(owner.c.lease_until)  # 0 of a run that has given it up
+    of_runs = select(owner.c.run_id).where(owner.c.run_id.in_(run_ids)).group_by(owner.c.run_id)
+    with database.transaction() as connection:
+        now = database.now(connection)
+        return set(connection.execute(of_runs.having(latest > 0, latest <= now)).scalars())
 
 
 def _alive(connection: Connection, now: float) -> int:
