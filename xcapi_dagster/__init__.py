@@ -48,8 +48,8 @@ __all__ = [
 __version__ = version("xcapi-dagster")
 
 # Arrow's allocator, which reads this once, would give memory back 10 ms after its use, just before the next chunk needs
-# as much and the system has cleared it.
-os.environ.setdefault("MIMALLOC_PURGE_DELAY", "1000")  # milliseconds
+# as much and the system has cleared it. Ten seconds outlast thirty chunks.
+os.environ.setdefault("MIMALLOC_PURGE_DELAY", "10000")  # milliseconds
 
 # public name -> its module; the errors' is `errors`
 _MODULES: Mapping[str, str] = {
