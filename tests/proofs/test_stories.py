@@ -221,6 +221,19 @@ def test_late_orders_are_all_that_is_sent(live: Live) -> None:
     assert world.x.taken == dict.fromkeys(["a", "b", "c", "late"], 1)
 
 
+def test_rejected_when_sent_again_mended_and_accepted(live: Live) -> None:
+    """X cannot have taken a bad row from the request that it never answered: that was sent a day too long ago."""
+    world = live()
+    world.change(DAY, "b", is_bad=True)
+    sync(world, *NEVER_ARRIVED)
+    sync(world)
+    assert world.told[DAY] == {"a": "accepted", "b": "rejected", "c": "accepted"}
+    world.pass_time(72 * HOUR)
+    world.change(DAY, "b")
+    assert sync(world) == 1
+    assert world.x.taken == dict.fromkeys("abc", 1)
+
+
 def test_rejected_mended_and_accepted(live: Live) -> None:
     """A bad row stays rejected for as long as it is what it was, and is sent when it is another."""
     world = live()

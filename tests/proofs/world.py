@@ -358,6 +358,8 @@ class World:
         else:
             for name in post.names:
                 self.open[name].pop(post.request_id, None)
+                if (name, self.versions[name]) in self.x.refused:  # X took it from no earlier one either
+                    self.open.pop(name)
         if post.fate == "429":
             self.blocked_until = max(self.blocked_until, self.elapsed + THROTTLE_SECONDS)
 
