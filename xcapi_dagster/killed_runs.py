@@ -33,10 +33,10 @@ def end_killed_runs(instance: dg.DagsterInstance, settings: Settings) -> None:
     on the ledger, once they ran out.
     """
     runs = [run for run in instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED)) if run.tags.get(f"{_TAG}pid")]
-    others = [run for run in runs if not is_gone(_process_of(run))]
-    lapsed = _lapsed([run.run_id for run in others], settings)
+    others = [run.run_id for run in runs if not is_gone(_process_of(run))]
+    alive = {*others} - _lapsed(others, settings)
     for run in runs:
-        if run not in others or run.run_id in lapsed:
+        if run.run_id not in alive:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             instance.report_run_failed(run, message="The process of this run ended before the run did.")
 
