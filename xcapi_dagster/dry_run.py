@@ -1,14 +1,30 @@
-"""A job that says what the upload of a partition would do: everything but the claim and the POST."""
+"""What runs would do: everything but the claim and the POST, for the commands and as a job."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from xcapi_dagster import resources
 from xcapi_dagster.boundary import sanitized
-from xcapi_dagster.partitions.forecast import Terms, forecast, seconds_at
+from xcapi_dagster.partitions import Partition
+from xcapi_dagster.partitions.forecast import Forecast, Terms, forecast, seconds_at
 from xcapi_dagster.settings import Settings
 from xcapi_dagster.windows import windows_of
+
+
+def forecasts(
+    settings: Settings, partitions: Sequence[Partition], click_window: timedelta | None = None
+) -> Iterator[Forecast]:
+    """What a run of each partition would do now. Nothing is sent or claimed, and nothing kept."""
+    now = datetime.now(UTC)
+    warehouse, rules = resources.warehouse_of(settings), resources.rules_of(settings, now)
+    of_run = resources.terms_of(settings, is_history=resources.is_history(partitions, now))
+    limits = resources.limits_of(settings).shared(of_run.share)
+    ledger, forgotten = resources.ledger_view_of(settings), resources.forgotten_of(settings)
+    terms = Terms(ledger, forgotten, of_run.policy, now.timestamp(), limits, click_window)
+    for partition in partitions:
+        yield forecast(partition, warehouse, rules, terms)
 
 
 def build_dry_run_job(settings: Settings, partitions_def: dg.TimeWindowPartitionsDefinition) -> dg.JobDefinition:
@@ -20,15 +36,9 @@ def build_dry_run_job(settings: Settings, partitions_def: dg.TimeWindowPartition
     @dg.op(name=f"{settings.name}_forecast", description="What a run would do with the partition now.")
     def predict(context: dg.OpExecutionContext) -> dg.Output[None]:
         with sanitized():
-            now = datetime.now(UTC)
-            (partition,) = windows_of(partitions_def, [context.partition_key])
-            of_run = resources.terms_of(settings, is_history=resources.is_history([partition], now))
-            limits = resources.limits_of(settings).shared(of_run.share)
-            ledger, forgotten = resources.ledger_view_of(settings), resources.forgotten_of(settings)
-            terms = Terms(ledger, forgotten, of_run.policy, now.timestamp(), limits)
-            found = forecast(partition, resources.warehouse_of(settings), resources.rules_of(settings, now), terms)
+            (found,) = forecasts(settings, windows_of(partitions_def, [context.partition_key]))
             seconds = seconds_at(resources.limits_of(settings), found.would_send, found.requests)
-            context.log.info("%s: %d conversions in %d requests", partition.key, found.would_send, found.requests)
+            context.log.info("%s: %d conversions in %d requests", found.partition, found.would_send, found.requests)
             counts = {name: value for name, value in found.as_dict().items() if isinstance(value, int)}
             first = dg.MetadataValue.json(found.first_conversion or {})
             return dg.Output(None, metadata=counts | {"seconds": seconds, "first_conversion": first})

@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -11,25 +11,10 @@ from rich.table import Table
 
 from xcapi_dagster import resources
 from xcapi_dagster.cli.tables import output
-from xcapi_dagster.partitions import Partition
-from xcapi_dagster.partitions.forecast import Forecast, Terms, forecast, seconds_at
+from xcapi_dagster.partitions.forecast import Forecast, seconds_at
 from xcapi_dagster.settings import Settings
 
 _NOT_COUNTS = ("partition", "first_conversion", "reasons")
-
-
-def forecasts(
-    settings: Settings, partitions: Sequence[Partition], click_window: timedelta | None = None
-) -> Iterator[Forecast]:
-    """What a run of each partition would do now. Nothing is sent or claimed, and nothing kept."""
-    now = datetime.now(UTC)
-    warehouse, rules = resources.warehouse_of(settings), resources.rules_of(settings, now)
-    of_run = resources.terms_of(settings, is_history=resources.is_history(partitions, now))
-    limits = resources.limits_of(settings).shared(of_run.share)
-    ledger, forgotten = resources.ledger_view_of(settings), resources.forgotten_of(settings)
-    terms = Terms(ledger, forgotten, of_run.policy, now.timestamp(), limits, click_window)
-    for partition in partitions:
-        yield forecast(partition, warehouse, rules, terms)
 
 
 def tell_dry_run(found: Sequence[Forecast], settings: Settings, *, as_json: bool) -> None:

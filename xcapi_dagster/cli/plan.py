@@ -14,7 +14,7 @@ from rich.table import Table
 
 from xcapi_dagster import resources
 from xcapi_dagster.ads_api.tag_plan import of_id
-from xcapi_dagster.cli.forecasts import duration, forecasts, print_table, total_of
+from xcapi_dagster.cli.forecasts import duration, print_table, total_of
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.tables import output
 from xcapi_dagster.contract import (
@@ -25,6 +25,7 @@ from xcapi_dagster.contract import (
     short_event_id,
 )
 from xcapi_dagster.delivery.throttle import Limits
+from xcapi_dagster.dry_run import forecasts
 from xcapi_dagster.errors import AdsApiError, ConfigurationError
 from xcapi_dagster.partitions.forecast import Forecast, seconds_at
 from xcapi_dagster.reports.pages.plan import plan_page

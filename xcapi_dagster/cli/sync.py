@@ -6,10 +6,11 @@ import click
 
 from xcapi_dagster import resources
 from xcapi_dagster.assets import latest_stamps
-from xcapi_dagster.cli.forecasts import forecasts, tell_dry_run
+from xcapi_dagster.cli.forecasts import tell_dry_run
 from xcapi_dagster.cli.instances import ChosenInstance, instance_options
 from xcapi_dagster.cli.outcomes import run, tell, told
 from xcapi_dagster.cli.repair import begin_repair
+from xcapi_dagster.dry_run import forecasts
 from xcapi_dagster.killed_runs import ending_killed_runs
 from xcapi_dagster.machines import check_ledger_is_shared
 from xcapi_dagster.runs import BUNDLED_PROJECT, Project, dagster_instance
